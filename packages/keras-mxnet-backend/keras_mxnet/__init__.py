@@ -1,0 +1,3 @@
+"""MXNet as a backend of current Keras."""
+
+__version__ = "0.1.0"
