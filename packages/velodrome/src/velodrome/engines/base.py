@@ -1,0 +1,106 @@
+"""What an engine must do.
+
+An engine knows one framework and nothing of sweeps, files or reports. Its module
+is imported by the harness too, for its name and its framework's, so the framework
+itself is imported only inside the engine's methods.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from velodrome.job import Job
+from velodrome.record import Ledger
+from velodrome.trial import Settings, Trial
+from velodrome.workloads.graph import Weights
+
+Inputs = npt.NDArray[np.generic]
+Labels = npt.NDArray[np.int32]
+Order = npt.NDArray[np.int64]
+
+
+class Totals(NamedTuple):
+    """Means over the samples of a pass.
+
+    Attributes:
+        loss: cross-entropy (no weight penalty).
+        accuracy: share of samples told right.
+    """
+
+    loss: float
+    accuracy: float
+
+
+class Engine(ABC):
+    """One framework training one workload.
+
+    The worker calls, in this order: the constructor, `load`, `set_weights`, then
+    `train` and `evaluate` once an epoch. Each call returns only when the device has
+    finished its work, so that the worker may read the clock.
+
+    Attributes:
+        name: what users type.
+        framework: the environment it runs in.
+        summary: one line for `velodrome list`.
+    """
+
+    name: ClassVar[str]
+    framework: ClassVar[str]
+    summary: ClassVar[str]
+
+    @classmethod
+    def unsupported(cls, trial: Trial) -> str | None:
+        """Why this engine cannot run that trial at all, or None."""
+        if trial.devices != "cpu":
+            return f"{cls.name} runs on one cpu so far, not on {trial.devices}"
+        if trial.precision != "float32":
+            return f"{cls.name} trains in float32 so far, not in {trial.precision}"
+        return None
+
+    @classmethod
+    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
+        """Environment variables of the process, set before the framework loads."""
+        return {}
+
+    @abstractmethod
+    def __init__(self, job: Job) -> None:
+        """Import the framework and apply the settings; build nothing yet."""
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the model and the training step of the job."""
+
+    @abstractmethod
+    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
+        """Take the data, in the form that training reads it from.
+
+        Args:
+            train: inputs (samples, *shape) float32 and labels (samples,) int32.
+            validation: the same for the validation data.
+        """
+
+    @abstractmethod
+    def set_weights(self, weights: Weights) -> None:
+        """Start afresh from these weights: the optimizer's state is cleared too."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """The present weights, in the graph's names and layouts."""
+
+    @abstractmethod
+    def train(self, order: Order, learning_rate: float) -> Totals:
+        """Train over the samples in that order, in batches of the trial's size.
+
+        The last batch may be smaller. Loss and accuracy are those of each step
+        before its update, added up on the device and read once.
+        """
+
+    @abstractmethod
+    def evaluate(self) -> Totals:
+        """Loss and accuracy over the validation data, nothing trained."""
+
+    @abstractmethod
+    def ledger(self) -> Ledger:
+        """How this engine really runs; called once the model is built."""

@@ -1,0 +1,94 @@
+"""What a worker is told, and what it answers: JSON in, one JSON event a line out."""
+
+from typing import Any
+
+import msgspec
+
+from velodrome.datasets.base import PreparedData
+from velodrome.record import Epoch, FailureKind, Ledger, Memory
+from velodrome.trial import Trial
+from velodrome.workloads.graph import Graph
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a worker needs.
+
+    Attributes:
+        trial: what to train.
+        graph: the model.
+        data: where the prepared data set lies.
+        threads: processor cores that the trial may use.
+        memory_limit: address space of the worker in bytes, None for no limit.
+    """
+
+    trial: Trial
+    graph: Graph
+    data: PreparedData
+    threads: int
+    memory_limit: int | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something that a worker reports.
+
+    Attributes:
+        rank: which process of the trial reports.
+        world_size: how many processes the trial has.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+
+class Imported(Event, frozen=True, kw_only=True):
+    """The framework is loaded."""
+
+    seconds: float
+
+
+class Built(Event, frozen=True, kw_only=True):
+    """Data and model are in place."""
+
+    seconds: float
+    ledger: Ledger
+
+
+class FirstStep(Event, frozen=True, kw_only=True):
+    """One training step from cold; the initial weights are back in place."""
+
+    seconds: float
+
+
+class EpochDone(Event, frozen=True, kw_only=True):
+    """An epoch has been trained and validated."""
+
+    number: int
+    epoch: Epoch
+
+
+class Finished(Event, frozen=True, kw_only=True):
+    """All epochs are done."""
+
+    memory: Memory
+
+
+class Failed(Event, frozen=True, kw_only=True):
+    """The worker gives up, knowing why."""
+
+    kind: FailureKind
+    reason: str
+
+
+AnyEvent = Imported | Built | FirstStep | EpochDone | Finished | Failed
+
+_events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def decode_event(line: bytes) -> AnyEvent:
+    """Read one line of a worker's pipe."""
+    return _events.decode(line)
+
+
+def to_json(message: Any) -> bytes:
+    """A job or an event as one line, newline included."""
+    return msgspec.json.encode(message) + b"\n"

@@ -1,0 +1,193 @@
+"""What is kept of a trial: the line of `results.jsonl`, and its parts.
+
+Times are in seconds, memory in bytes, accuracies between 0 and 1.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from velodrome.machine import Machine
+from velodrome.trial import Trial
+
+SCHEMA = 1
+
+FailureKind = Literal[
+    "unsupported", "import", "out-of-memory", "crash", "timeout", "diverged", "error"
+]
+Status = Literal["ok"] | FailureKind
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+    """One pass over the training data and the validation after it.
+
+    Attributes:
+        train_seconds: gathering, training and reading loss and accuracy once.
+        validation_seconds: the validation pass.
+        samples: samples trained on.
+        learning_rate: of this epoch.
+        loss: mean cross-entropy while training.
+        accuracy: share of training samples told right while training.
+        validation_loss: mean cross-entropy over the validation data.
+        validation_accuracy: share of validation samples told right.
+    """
+
+    train_seconds: float
+    validation_seconds: float
+    samples: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+class Clocks(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of the process went.
+
+    Attributes:
+        import_seconds: loading the framework.
+        build_seconds: data, model and initial weights.
+        first_step_seconds: one training step from cold, compilation included.
+        real: the whole process, from its start to its end.
+        user: processor time of the process and its children, own code.
+        sys: processor time of the process and its children, kernel.
+    """
+
+    import_seconds: float | None = None
+    build_seconds: float | None = None
+    first_step_seconds: float | None = None
+    real: float
+    user: float
+    sys: float
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Memory of the process tree.
+
+    Attributes:
+        imported: resident once the framework was loaded.
+        peak: largest resident size, each process at its own peak.
+    """
+
+    imported: int
+    peak: int
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """How an engine really ran, so that a reader can judge whether the race was fair.
+
+    Attributes:
+        dtype: of weights and arithmetic.
+        compile_mode: how the step is compiled, such as `jax.jit, donated state`.
+        threads: worker threads of the framework, None if it does not tell.
+        memory_format: order of the axes of images in memory.
+        data_path: how a batch comes from the arrays to the device.
+        variables: environment variables that were set for it.
+        versions: of the framework and what it rests on.
+        device: what it ran on, in the framework's words.
+        notes: anything else a reader should know.
+    """
+
+    dtype: str
+    compile_mode: str
+    threads: int | None
+    memory_format: str
+    data_path: str
+    variables: dict[str, str]
+    versions: dict[str, str]
+    device: str
+    notes: tuple[str, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a trial has no result.
+
+    Attributes:
+        reason: one line.
+        last_lines: the end of what the process printed.
+        command: the command line that runs this trial by itself.
+    """
+
+    reason: str
+    last_lines: tuple[str, ...] = ()
+    command: str
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user says of the machine.
+
+    Attributes:
+        infrastructure: a label for the machine.
+        instance: its type at a cloud provider.
+        price_per_hour: what it costs, in any one currency.
+    """
+
+    infrastructure: str | None = None
+    instance: str | None = None
+    price_per_hour: float | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial that has ended, well or not.
+
+    Attributes:
+        schema: version of this form.
+        id: the trial's id.
+        attempt: 1 for the first time, 2 for the first retry, ...
+        status: `ok`, or the failure's kind.
+        started: when, UTC, ISO 8601.
+        trial: what was trained.
+        environment: framework, kind and whether it was adopted.
+        machine: what it ran on.
+        site: what the user says of the machine.
+        ledger: how the engine ran, None if it never came that far.
+        clocks: times outside the epochs, None if no process was started.
+        epochs: the epochs that were finished.
+        memory: None if no process came to its end.
+        failure: None if all went well.
+    """
+
+    schema: int = SCHEMA
+    id: str
+    attempt: int
+    status: Status
+    started: str
+    trial: Trial
+    environment: dict[str, str]
+    machine: Machine
+    site: Site
+    ledger: Ledger | None = None
+    clocks: Clocks | None = None
+    epochs: tuple[Epoch, ...] = ()
+    memory: Memory | None = None
+    failure: Failure | None = None
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """The record as one line of JSON, without the newline."""
+    return msgspec.json.encode(record)
+
+
+def decode(line: bytes) -> Record:
+    """Read a line, of this form or an earlier one.
+
+    Raises:
+        msgspec.DecodeError: the line is not a record (`ValidationError` among them).
+    """
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        return msgspec.convert(_upgrade(msgspec.json.decode(line)), Record)
+
+
+def _upgrade(raw: Any) -> Any:
+    """Bring a record of an earlier form to this one, one version at a time."""
+    if isinstance(raw, dict) and raw.get("schema", SCHEMA) > SCHEMA:
+        raise msgspec.ValidationError(
+            f"record of schema {raw['schema']}: written by a later version of velodrome"
+        )
+    return raw
