@@ -76,6 +76,16 @@ def usable_threads() -> int:
     return os.cpu_count() or 1
 
 
+def openblas_core_type() -> str | None:
+    """Name of the OpenBLAS kernels for this processor (its `DYNAMIC_ARCH` list), if known."""
+    _, flags = _processor()
+    if "avx512f" in flags:
+        return "SKYLAKEX"
+    if "avx2" in flags:
+        return "HASWELL"
+    return None
+
+
 def this_machine() -> Machine:
     """The machine this process runs on."""
     cpu, flags = _processor()
