@@ -1,0 +1,1 @@
+"""The measured process: one trial, alone, in its framework's environment."""

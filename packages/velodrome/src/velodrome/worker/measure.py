@@ -1,0 +1,93 @@
+"""Train one job and read the clocks."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from velodrome import datasets, engines
+from velodrome.datasets.base import Split
+from velodrome.engines.base import Engine, Inputs, Labels, Totals
+from velodrome.failures import Diverged
+from velodrome.job import AnyEvent, Built, EpochDone, Finished, FirstStep, Imported, Job
+from velodrome.record import Epoch, Memory
+from velodrome.worker import memory, randomness
+
+Emit = Callable[[AnyEvent], None]
+
+
+def measure(job: Job, emit: Emit) -> None:
+    """Run the job from the framework's import to the last epoch, reporting each stage.
+
+    Raises:
+        Unsupported: the engine cannot run it.
+        Diverged: a loss is no longer finite.
+    """
+    begin = time.perf_counter()
+    engine = engines.registry.get(job.trial.engine)(job)
+    emit(Imported(seconds=time.perf_counter() - begin))
+    imported = memory.resident()
+
+    begin = time.perf_counter()
+    samples = _build(engine, job)
+    emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
+
+    emit(FirstStep(seconds=_first_step(engine, job, samples)))
+    for number in range(1, job.trial.epochs + 1):
+        emit(EpochDone(number=number, epoch=_epoch(engine, job, number, samples)))
+    emit(Finished(memory=Memory(imported=imported, peak=memory.peak())))
+
+
+def _build(engine: Engine, job: Job) -> int:
+    data = datasets.load(job.data, job.trial.samples)
+    engine.build()
+    engine.load(_arrays(data.train), _arrays(data.validation))
+    engine.set_weights(randomness.initial_weights(job.trial, job.graph))
+    return len(data.train.y)
+
+
+def _arrays(split: Split) -> tuple[Inputs, Labels]:
+    """Images scaled to 0..1 in float32; tokens as they are."""
+    if split.x.dtype == np.uint8:
+        return split.x.astype(np.float32) / np.float32(255), split.y
+    return split.x, split.y
+
+
+def _first_step(engine: Engine, job: Job, samples: int) -> float:
+    """Time one step from cold, then put the initial weights back."""
+    batch = randomness.order(job.trial, 1, samples)[: job.trial.batch_size]
+    begin = time.perf_counter()
+    engine.train(batch, job.trial.recipe.learning_rate_in(1))
+    seconds = time.perf_counter() - begin
+    engine.set_weights(randomness.initial_weights(job.trial, job.graph))
+    return seconds
+
+
+def _epoch(engine: Engine, job: Job, number: int, samples: int) -> Epoch:
+    order = randomness.order(job.trial, number, samples)
+    learning_rate = job.trial.recipe.learning_rate_in(number)
+
+    begin = time.perf_counter()
+    trained = engine.train(order, learning_rate)
+    between = time.perf_counter()
+    validated = engine.evaluate()
+    end = time.perf_counter()
+
+    _check_finite("loss", trained, number)
+    _check_finite("validation loss", validated, number)
+    return Epoch(
+        train_seconds=between - begin,
+        validation_seconds=end - between,
+        samples=len(order),
+        learning_rate=learning_rate,
+        loss=trained.loss,
+        accuracy=trained.accuracy,
+        validation_loss=validated.loss,
+        validation_accuracy=validated.accuracy,
+    )
+
+
+def _check_finite(what: str, totals: Totals, epoch: int) -> None:
+    if not math.isfinite(totals.loss):
+        raise Diverged(f"the {what} was {totals.loss} in epoch {epoch}")
