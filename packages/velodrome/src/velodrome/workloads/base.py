@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 
+from velodrome.datasets.base import InputSpec
 from velodrome.workloads.graph import Graph
 from velodrome.workloads.recipe import Recipe
 
@@ -28,6 +29,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     batch_size: int
     epochs: int
+
+    def takes(self) -> InputSpec:
+        """What a data set must provide for it."""
+        return InputSpec("image", self.graph.input_shape, self.graph.classes())
 
     def digest(self) -> str:
         """SHA-256 of the graph (the recipe stands in the trial itself)."""

@@ -1,0 +1,284 @@
+"""Run a study: from its configurations to trials, and from trials to records."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from velodrome import datasets, engines, environment, workloads, yaml
+from velodrome.datasets.base import PreparedData
+from velodrome.devices import Devices
+from velodrome.environment import Environment
+from velodrome.errors import UserError
+from velodrome.executors import local
+from velodrome.executors.local import Outcome
+from velodrome.job import AnyEvent, Job
+from velodrome.machine import Machine, this_machine
+from velodrome.record import Failure, FailureKind, Record
+from velodrome.store import MACHINE, STUDY, Store, read
+from velodrome.study import Configuration, Study, configurations
+from velodrome.trial import Trial
+
+_GIB = 2**30
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def planned(self, done: int, jobs: list[Job]) -> None:
+        """So many trials were done before; these are to run."""
+
+    def begun(self, job: Job) -> None:
+        """A trial starts."""
+
+    def event(self, job: Job, event: AnyEvent) -> None:
+        """Its worker reports."""
+
+    def ended(self, record: Record) -> None:
+        """It has ended and is on the disk."""
+
+
+def plan(study: Study, machine: Machine) -> list[Job]:
+    """Every job of the study, in the order in which they run.
+
+    Repeats are the slowest axis and engines the fastest, so that what changes on the
+    machine over the hours falls on all engines; within a round of engines the order is
+    drawn from the study's seed.
+
+    Raises:
+        UserError: a data set does not fit, cannot be had, or is smaller than a batch.
+    """
+    data: dict[str, PreparedData] = {}
+    shuffle = random.Random(study.seed).shuffle
+    jobs: list[Job] = []
+    for repeat in range(study.repeats):
+        rounds: dict[bytes, list[Job]] = {}
+        for each in configurations(study):
+            if each.workload not in data:
+                data[each.workload] = _prepared(study, each.workload)
+            job = _job(study, each, repeat, data[each.workload], machine)
+            rounds.setdefault(_round(each), []).append(job)
+        for together in rounds.values():
+            shuffle(together)
+            jobs += together
+    return jobs
+
+
+def _round(configuration: Configuration) -> bytes:
+    """What the trials that are compared with each other share."""
+    return msgspec.json.encode(msgspec.structs.replace(configuration, engine=""))
+
+
+def _prepared(study: Study, name: str) -> PreparedData:
+    workload = workloads.registry.get(name)
+    dataset = datasets.get(study.dataset or workload.dataset)
+    prepared = dataset.prepare(workload.takes(), study.samples)
+    samples = min(study.samples or prepared.train, prepared.train)
+    for batch_size in study.batch_sizes or (workload.batch_size,):
+        if batch_size > samples:
+            raise UserError(
+                f"batch_sizes: {batch_size} is more than the {samples} training samples "
+                f"of {prepared.name}; take at most {samples}"
+            )
+    return prepared
+
+
+def _job(
+    study: Study, configuration: Configuration, repeat: int, data: PreparedData, machine: Machine
+) -> Job:
+    workload = workloads.registry.get(configuration.workload)
+    trial = Trial(
+        engine=configuration.engine,
+        workload=workload.name,
+        graph=workload.digest(),
+        recipe=configuration.recipe,
+        dataset=data.name,
+        data=data.fingerprint,
+        samples=study.samples,
+        devices=configuration.devices,
+        batch_size=configuration.batch_size,
+        epochs=configuration.epochs,
+        drop_last=study.drop_last,
+        precision=configuration.precision,
+        settings=configuration.settings,
+        seed=study.seed,
+        repeat=repeat,
+        environment=environment.describe(*_place(configuration)).hash,
+    )
+    return Job(
+        trial=trial,
+        graph=workload.graph,
+        data=data,
+        threads=machine.cores,
+        memory_limit=_bytes(study.memory_limit),
+    )
+
+
+def _place(of: Trial | Configuration) -> tuple[str, str]:
+    """Framework and kind of the environment that a trial runs in."""
+    return engines.registry.get(of.engine).framework, Devices.parse(of.devices).kind
+
+
+def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = False) -> Store:
+    """Run what is missing of the study in that folder.
+
+    Raises:
+        UserError: before anything runs, whatever is wrong with the study or the folder.
+    """
+    machine = this_machine()
+    jobs = plan(study, machine)
+    with Store(folder) as store:
+        if store.torn:
+            observer.note("the last result had been cut off while it was written; it is run again")
+        yaml.write(folder / STUDY, msgspec.to_builtins(study))
+        (folder / MACHINE).write_bytes(
+            msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
+        )
+        todo = [job for job in jobs if store.missing(job.trial.id, retry_failed)]
+        observer.planned(len(jobs) - len(todo), todo)
+        made = _Environments(observer.note)
+        for job in todo:
+            observer.begun(job)
+            record = _record(job, study, store, machine, made, observer)
+            store.append(record)
+            observer.ended(record)
+    return store
+
+
+class _Environments:
+    """The environments of a run, each made when it is first needed."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._made: dict[tuple[str, str], Environment | UserError] = {}
+
+    def get(self, framework: str, kind: str) -> Environment:
+        """The environment, ready to use.
+
+        Raises:
+            UserError: it cannot be made; said again for every trial that needs it.
+        """
+        key = framework, kind
+        if key not in self._made:
+            try:
+                self._made[key] = environment.ensure(framework, kind, report=self._note)
+            except UserError as error:
+                self._made[key] = error
+        made = self._made[key]
+        if isinstance(made, UserError):
+            raise made
+        return made
+
+
+def _record(
+    job: Job,
+    study: Study,
+    store: Store,
+    machine: Machine,
+    made: _Environments,
+    observer: Observer,
+) -> Record:
+    trial = job.trial
+    engine = engines.registry.get(trial.engine)
+    framework, kind = _place(trial)
+    record = Record(
+        id=trial.id,
+        attempt=store.attempts(trial.id) + 1,
+        status="ok",
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        trial=trial,
+        environment={"framework": framework, "kind": kind},
+        machine=machine,
+        site=study.site,
+    )
+
+    def failed(kind: FailureKind, reason: str, last_lines: tuple[str, ...] = ()) -> Record:
+        command = f"velodrome trial {store.folder} {trial.short_id}"
+        failure = Failure(reason=reason, last_lines=last_lines, command=command)
+        return msgspec.structs.replace(record, status=kind, failure=failure)
+
+    if reason := engine.unsupported(trial):
+        return failed("unsupported", reason)
+    try:
+        place = made.get(framework, kind)
+    except UserError as error:
+        return failed("import", str(error))
+    log = store.folder / "logs" / f"{trial.short_id}-{record.attempt}.log"
+    outcome = _outcome(job, place, study.timeout, log, observer)
+    record = msgspec.structs.replace(
+        record,
+        ledger=outcome.ledger,
+        clocks=outcome.clocks,
+        epochs=outcome.epochs,
+        memory=outcome.memory,
+    )
+    if outcome.kind is not None:
+        return failed(outcome.kind, outcome.reason, outcome.last_lines)
+    return record
+
+
+def again(folder: Path, short_id: str, memory_limit: float | None) -> Job:
+    """The job of a trial that has ended in a run folder, to be run by itself.
+
+    Raises:
+        UserError: no trial or several start so, or code or data are no longer what they were.
+    """
+    found = {each.id: each.trial for each in read(folder) if each.id.startswith(short_id)}
+    if len(found) != 1:
+        raise UserError(f"{len(found)} trials in {folder} have an id that starts '{short_id}'")
+    (trial,) = found.values()
+    workload = workloads.registry.get(trial.workload)
+    data = datasets.get(trial.dataset).prepare(workload.takes(), trial.samples)
+    now = {
+        "the workload": (workload.digest(), trial.graph),
+        "the data": (data.fingerprint, trial.data),
+        "the environment or our code in it": (
+            environment.describe(*_place(trial)).hash,
+            trial.environment,
+        ),
+    }
+    if changed := [what for what, (present, past) in now.items() if present != past]:
+        raise UserError(f"trial {short_id} cannot be run again: {', '.join(changed)} has changed")
+    return Job(
+        trial=trial,
+        graph=workload.graph,
+        data=data,
+        threads=this_machine().cores,
+        memory_limit=_bytes(memory_limit),
+    )
+
+
+def run_alone(job: Job, timeout: float, log: Path, observer: Observer) -> Outcome:
+    """Run one job and record nothing.
+
+    Raises:
+        UserError: its environment cannot be made.
+    """
+    observer.planned(0, [job])
+    observer.begun(job)
+    place = environment.ensure(*_place(job.trial), report=observer.note)
+    return _outcome(job, place, timeout, log, observer)
+
+
+def _outcome(
+    job: Job, place: Environment, timeout: float, log: Path, observer: Observer
+) -> Outcome:
+    engine = engines.registry.get(job.trial.engine)
+    return local.run(
+        job,
+        place,
+        variables=engine.variables(job.trial.settings, job.threads),
+        timeout=timeout,
+        log=log,
+        on_event=lambda event: observer.event(job, event),
+    )
+
+
+def _bytes(gib: float | None) -> int | None:
+    return None if gib is None else int(gib * _GIB)

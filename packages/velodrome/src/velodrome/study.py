@@ -1,0 +1,251 @@
+"""What to run: a study is the product of its axes, less what it excludes."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from velodrome import datasets, engines, workloads, yaml
+from velodrome.devices import Devices
+from velodrome.errors import UserError
+from velodrome.record import Site
+from velodrome.registry import unknown
+from velodrome.trial import Precision, Settings
+from velodrome.workloads.recipe import Recipe
+
+Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Scalar = str | int | float | bool
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A set of trials. In YAML a list of one may be written without brackets.
+
+    Attributes:
+        name: names the run folder.
+        workloads, engines, devices, batch_sizes, epochs, settings, precisions: the axes.
+            Batch sizes and epochs left out are each workload's own.
+        recipe: values to try for parameters of the workloads' recipes.
+        repeats: fresh processes for each configuration.
+        dataset: instead of each workload's own.
+        samples: limit on the training samples.
+        drop_last: leave out a last batch that is not full.
+        seed: of weights and of the order of samples and trials.
+        timeout: seconds a trial may take.
+        memory_limit: address space of a worker in GiB.
+        exclude: combinations to leave out, as values of axes or recipe parameters.
+        site: what the user says of the machine.
+    """
+
+    name: Name
+    workloads: Annotated[tuple[str, ...], Meta(min_length=1)]
+    engines: Annotated[tuple[str, ...], Meta(min_length=1)]
+    devices: Annotated[tuple[str, ...], Meta(min_length=1)] = ("cpu",)
+    batch_sizes: tuple[Count, ...] = ()
+    epochs: tuple[Count, ...] = ()
+    settings: Annotated[tuple[Settings, ...], Meta(min_length=1)] = ("tuned",)
+    precisions: Annotated[tuple[Precision, ...], Meta(min_length=1)] = ("float32",)
+    recipe: dict[str, tuple[Any, ...]] = {}
+    repeats: Count = 1
+    dataset: str | None = None
+    samples: Count | None = None
+    drop_last: bool = False
+    seed: NotNegative = 0
+    timeout: Annotated[float, Meta(gt=0)] = 3600.0
+    memory_limit: Annotated[float, Meta(gt=0)] | None = None
+    exclude: tuple[dict[str, tuple[Scalar, ...]], ...] = ()
+    site: Site = Site()
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of a study's axes, before data and environments are looked up."""
+
+    engine: str
+    workload: str
+    devices: str
+    batch_size: int
+    epochs: int
+    settings: Settings
+    precision: Precision
+    recipe: Recipe
+
+
+_AXES = ("workloads", "engines", "devices", "batch_sizes", "epochs", "settings", "precisions")
+_EXCLUDABLE = ("engine", "workload", "devices", "batch_size", "epochs", "settings", "precision")
+
+
+def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
+    """A study from a YAML file, one that velodrome brings, or workloads' names with commas.
+
+    Args:
+        target: what the user wrote.
+        changes: keys to put in place of the study's own.
+
+    Raises:
+        UserError: there is none, or it does not hold together.
+    """
+    path = Path(target)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.exists():
+            raise UserError(f"no study file {path}")
+    elif target in bundled():
+        path = _folder() / f"{target}.yaml"
+    else:
+        names = target.split(",")
+        for name in names:
+            if name not in workloads.registry.all():
+                raise unknown("workload or study", name, [*workloads.registry.all(), *bundled()])
+        every_engine = list(engines.registry.all())
+        raw = {"name": "-".join(names), "workloads": names, "engines": every_engine}
+        return parse(raw | dict(changes or {}), where="command line")
+    raw = yaml.read(path)
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a study is a mapping of keys to values")
+    return parse({"name": path.stem} | raw | dict(changes or {}), where=str(path))
+
+
+def bundled() -> list[str]:
+    """Names of the studies that velodrome brings."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def summary(name: str) -> str:
+    """What a study that velodrome brings says of itself: its file's first comment."""
+    with (_folder() / f"{name}.yaml").open() as file:
+        return file.readline().lstrip("# ").rstrip()
+
+
+def _folder() -> Path:
+    return Path(str(files("velodrome"))) / "studies"
+
+
+def parse(raw: Mapping[str, Any], where: str = "study") -> Study:
+    """Check a study's keys, types, names and combinations.
+
+    Args:
+        raw: as read from YAML or put together from the command line.
+        where: names the source in messages.
+
+    Raises:
+        UserError: one line that names the key and what is allowed.
+    """
+    known = Study.__struct_fields__
+    for key in raw:
+        if key not in known:
+            raise UserError(f"{where}: {unknown('key', str(key), known)}")
+    try:
+        study = msgspec.convert(_with_lists(raw), Study)
+        _check(study)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{where}: {_reworded(error)}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return study
+
+
+def _reworded(error: msgspec.ValidationError) -> str:
+    """`Expected ... - at `$.key`` with the key in front."""
+    problem, _, at = str(error).partition(" - at `$")
+    key = at.rstrip("`").lstrip(".")
+    return f"{key}: {problem[0].lower()}{problem[1:]}" if key else problem
+
+
+def _with_lists(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Single values of the axes as lists of one."""
+    study = {key: value for key, value in raw.items() if value is not None}
+    for axis in _AXES:
+        if axis in study:
+            study[axis] = _as_list(study[axis])
+    if isinstance(study.get("recipe"), dict):
+        study["recipe"] = {key: _as_list(value) for key, value in study["recipe"].items()}
+    if isinstance(study.get("exclude"), list):
+        study["exclude"] = [
+            {key: _as_list(value) for key, value in each.items()}
+            if isinstance(each, dict)
+            else each
+            for each in study["exclude"]
+        ]
+    return study
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _check(study: Study) -> None:
+    for name in study.workloads:
+        workloads.registry.get(name)
+    for name in study.engines:
+        engines.registry.get(name)
+    for text in study.devices:
+        Devices.parse(text)
+    if study.dataset is not None:
+        datasets.get(study.dataset)
+    for axis in _AXES:
+        values = getattr(study, axis)
+        if len(set(values)) < len(values):
+            raise UserError(f"{axis}: a value stands twice in {list(values)}")
+    for key in study.recipe:
+        if key not in Recipe.__struct_fields__:
+            raise UserError(f"recipe: {unknown('parameter', key, Recipe.__struct_fields__)}")
+    for each in study.exclude:
+        for key in each:
+            if key not in (allowed := (*_EXCLUDABLE, *study.recipe)):
+                raise UserError(f"exclude: {unknown('key', key, allowed)}")
+    if not any(True for _ in configurations(study)):
+        raise UserError("exclude: nothing is left to run")
+
+
+def configurations(study: Study) -> Iterator[Configuration]:
+    """Every point of the study's axes that it does not exclude, engines running fastest.
+
+    Raises:
+        UserError: a recipe's value is not allowed.
+    """
+    for name in study.workloads:
+        workload = workloads.registry.get(name)
+        for devices, precision, settings, epochs, batch_size, changes, engine in itertools.product(
+            study.devices,
+            study.precisions,
+            study.settings,
+            study.epochs or (workload.epochs,),
+            study.batch_sizes or (workload.batch_size,),
+            _changes(study),
+            study.engines,
+        ):
+            configuration = Configuration(
+                engine=engine,
+                workload=name,
+                devices=devices,
+                batch_size=batch_size,
+                epochs=epochs,
+                settings=settings,
+                precision=precision,
+                recipe=_changed(workload.recipe, changes),
+            )
+            if not any(_matches(configuration, each) for each in study.exclude):
+                yield configuration
+
+
+def _changes(study: Study) -> list[dict[str, Any]]:
+    """Every combination of the recipe's values."""
+    values = itertools.product(*study.recipe.values())
+    return [dict(zip(study.recipe, each, strict=True)) for each in values]
+
+
+def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    try:
+        return msgspec.convert(msgspec.to_builtins(recipe) | changes, Recipe)
+    except msgspec.ValidationError as error:
+        raise UserError(f"recipe: {_reworded(error)}") from None
+
+
+def _matches(configuration: Configuration, excluded: Mapping[str, tuple[Scalar, ...]]) -> bool:
+    flat = msgspec.to_builtins(configuration)
+    flat |= flat.pop("recipe")
+    return all(flat[key] in values for key, values in excluded.items())
