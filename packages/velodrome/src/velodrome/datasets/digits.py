@@ -55,7 +55,7 @@ class Digits(Dataset):
 
     def arrays(self, spec: InputSpec, samples: int | None, originals: Originals | None) -> Data:
         """Enlarge the images; the first 360 in mixed order are for validation."""
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
 
         bundled = load_digits()
         x, y = enlarged(bundled.images), bundled.target.astype(np.int32)

@@ -1,0 +1,103 @@
+"""Train workloads on engines and record what it took.
+
+TARGET is one or more workloads (lenet,mlp), a study file (my.yaml) or a study that
+velodrome brings (quickstart). A run that was stopped goes on where it stopped when the
+same command is given again. Options that take several values take them with commas.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def command(
+    target: Annotated[str, typer.Argument(help="Workloads, a study file, or a study's name.")],
+    engine: Annotated[str | None, typer.Option(help="Engines; all of them unless given.")] = None,
+    devices: Annotated[str | None, typer.Option(help="Such as cpu, cpu:2, gpu, gpu:4.")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Samples a step, all devices.")] = None,
+    epochs: Annotated[str | None, typer.Option(help="Passes over the training data.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Instead of the workload's own.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Limit on the training samples.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Fresh processes a configuration.")] = None,
+    settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="A recipe's parameter: learning_rate=0.05,0.01 (repeatable)."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out: engine=jax,batch_size=64 (repeatable)."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights, samples' and trials' order.")
+    ] = None,
+    drop_last: Annotated[
+        bool | None, typer.Option("--drop-last", help="Leave out a last batch not full.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds a trial may take.")] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB a worker may address.")] = None,
+    infrastructure: Annotated[str | None, typer.Option(help="Your name for the machine.")] = None,
+    instance: Annotated[str | None, typer.Option(help="Its type at a cloud provider.")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(help="What it costs.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME unless given.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed trials once more.")
+    ] = False,
+) -> int:
+    """Read the study, run what is missing of it, report."""
+    from velodrome import report, runner, study
+    from velodrome.progress import watching
+
+    site = {
+        "infrastructure": infrastructure,
+        "instance": instance,
+        "price_per_hour": price_per_hour,
+    }
+    changes: dict[str, Any] = {
+        "engines": _several(engine),
+        "devices": _several(devices),
+        "batch_sizes": _several(batch_size),
+        "epochs": _several(epochs),
+        "settings": _several(settings),
+        "precisions": _several(precision),
+        "recipe": _assignments(recipe, "--recipe"),
+        "exclude": [_assignments([each], "--exclude") for each in exclude or ()],
+        "dataset": dataset,
+        "samples": samples,
+        "repeats": repeats,
+        "seed": seed,
+        "drop_last": drop_last,
+        "timeout": timeout,
+        "memory_limit": memory_limit,
+        "site": {key: value for key, value in site.items() if value is not None},
+    }
+    given = {key: value for key, value in changes.items() if value not in (None, [], {})}
+    wanted = study.load(target, given)
+    folder = out or Path("runs") / wanted.name
+    with watching() as observer:
+        runner.run(wanted, folder, observer, retry_failed=retry_failed)
+    return report.show(folder)
+
+
+def _several(text: str | None) -> list[Any]:
+    from velodrome import yaml
+
+    return [yaml.scalar(part) for part in text.split(",")] if text else []
+
+
+def _assignments(texts: list[str] | None, option: str) -> dict[str, list[Any]]:
+    """`a=1,2` as {"a": [1, 2]}; a later `b=` in the same text starts another key."""
+    from velodrome.errors import UserError
+
+    values: dict[str, list[Any]] = {}
+    for text in texts or ():
+        key = ""
+        for part in text.split(","):
+            before, equals, after = part.rpartition("=")
+            key = before or key
+            if not key or (equals and not before):
+                raise UserError(f"{option} {text}: write KEY=VALUE, such as learning_rate=0.05")
+            values.setdefault(key, []).extend(_several(after))
+    return values

@@ -1,0 +1,34 @@
+"""What a run folder tells: the table on the terminal, and the files beside the results."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from velodrome import store
+from velodrome.report import figures, markdown, results_csv, summary
+from velodrome.report.table import Ranking
+
+
+def show(folder: Path) -> int:
+    """Write the report's files, print the table, name the report.
+
+    Returns:
+        0 if anything was measured, 1 if there are only failures.
+    """
+    groups = write(folder)
+    console = Console(highlight=False)
+    for group in groups:
+        console.print(Ranking(group))
+    console.print(summary.answer(groups))
+    console.print(f"report: {folder / 'report.md'}", soft_wrap=True)
+    return 0 if any(row.done for group in groups for row in group.rows) else 1
+
+
+def write(folder: Path) -> list[summary.Group]:
+    """Write `results.csv`, `figures/` and `report.md`; return the ranking."""
+    records = store.read(folder)
+    groups = summary.groups(records)
+    results_csv.write(records, folder / "results.csv")
+    drawn = figures.throughput(groups, folder / "figures")
+    markdown.write(groups, drawn, folder / "report.md")
+    return groups

@@ -1,0 +1,61 @@
+"""`report.md`: the ranking, the failures, the figure and what it was measured on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from velodrome.machine import Machine
+from velodrome.report import summary, table
+from velodrome.report.summary import Group
+
+_GIB = 2**30
+
+
+def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
+    """Write the report of a run."""
+    parts = [f"# {path.parent.name}\n", summary.answer(groups) + "\n"]
+    parts += [_machine(machine) for machine in _machines(groups)]
+    parts.append("Settings: " + _settings(groups) + "\n")
+    parts += [table.markdown(group) for group in groups]
+    parts += [
+        f"![{figure.stem}]({figure.relative_to(path.parent)})\n"
+        for figure in figures
+        if figure.suffix == ".svg"
+    ]
+    parts.append(_COLUMNS)
+    path.write_text("\n".join(parts))
+
+
+def _machines(groups: Sequence[Group]) -> list[Machine]:
+    machines = {
+        record.machine.digest(): record.machine
+        for group in groups
+        for row in group.rows
+        for record in row.records
+    }
+    return list(machines.values())
+
+
+def _machine(machine: Machine) -> str:
+    gpus = ", ".join(gpu.name for gpu in machine.gpus) or "no GPU"
+    return (
+        f"Measured on {machine.cpu}, {machine.cores} cores, "
+        f"{machine.memory / _GIB:.0f} GiB, {gpus}; {machine.system}.\n"
+    )
+
+
+def _settings(groups: Sequence[Group]) -> str:
+    kinds = sorted({row.trial.settings for group in groups for row in group.rows})
+    meaning = {
+        "stock": "`stock` leaves each framework as it comes",
+        "tuned": "`tuned` sets what each framework's experts set (threads, memory format, BLAS)",
+    }
+    return "; ".join(meaning[kind] for kind in kinds) + "."
+
+
+_COLUMNS = """\
+Columns: `samples/s` is trained samples over `s/epoch`, the median over settled epochs of the
+time to train one, validation excluded, then the median over the runs (fresh processes);
+`accuracy` is on the validation data after the last epoch; `first step` is one training step
+from cold, compilation included; `peak memory` is resident memory of the process tree.
+Every number, and failures with their last lines, is in `results.csv` and `results.jsonl`.
+"""
