@@ -133,6 +133,8 @@ def _append(url: str, part: Path, had: int, size: int) -> None:
         with part.open("ab" if resumes else "wb") as file:
             while chunk := answer.read1(_CHUNK):
                 file.write(chunk)
+                if (tenths := 10 * file.tell() // size) > 10 * (file.tell() - len(chunk)) // size:
+                    log.info("%s: %d %%", part.stem, 10 * tenths)
                 if file.tell() > size:
                     file.truncate(0)
                     raise _WrongContent(f"longer than {size} bytes")

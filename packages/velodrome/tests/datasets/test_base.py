@@ -1,4 +1,6 @@
 import multiprocessing
+import os
+import signal
 from pathlib import Path
 from typing import ClassVar
 
@@ -235,3 +237,39 @@ def test_several_processes_prepare_once(made: Made) -> None:
         process.join()
     assert len(answers) == 1
     assert times_made() == 1
+
+
+def _die_while_saving(log: Path) -> None:
+    Made.log = log
+    save, saved = np.save, []
+
+    def dying(path: Path, array: np.ndarray) -> None:
+        saved.append(path)
+        if len(saved) == 3:
+            path.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(path, array)
+
+    np.save = dying
+    Made().prepare(IMAGES)
+
+
+def test_killed_while_converting(made: Made) -> None:
+    process = multiprocessing.get_context("spawn").Process(
+        target=_die_while_saving, args=(Made.log,)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    prepared = made.prepare(IMAGES)
+    assert times_made() == 2
+    assert fingerprint(datasets.load(prepared)) == prepared.fingerprint
+    assert [path.name for path in Path(prepared.folder).parent.iterdir() if path.is_dir()] == [
+        Path(prepared.folder).name
+    ]
+
+
+def test_cache_that_cannot_be_written(made: Made, cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="data set made cannot be read or kept"):
+        made.prepare(IMAGES)

@@ -1,5 +1,6 @@
 import hashlib
 import multiprocessing
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -250,3 +251,31 @@ def test_several_processes_download_once(server: Server, tmp_path: Path) -> None
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert checksum(tmp_path / "file") == DIGEST
     assert server.requests == [("/a", None)]
+
+
+def test_killed_while_downloading_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
+    arrived, part = threading.Event(), tmp_path / "file.part"
+
+    def stalls(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        breaks_off(700_000)(handler, content)
+        handler.wfile.flush()
+        arrived.wait(60)
+
+    server.answers["/a"] = [stalls, serve]
+    process = multiprocessing.get_context("spawn").Process(
+        target=download,
+        args=([server.url("/a")], tmp_path / "file"),
+        kwargs={"digest": DIGEST, "size": len(CONTENT)},
+    )
+    process.start()
+    while not part.exists() or part.stat().st_size < 600_000:
+        assert process.is_alive()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    arrived.set()
+    had = part.stat().st_size
+    assert not (tmp_path / "file").exists()
+    fetch(server, tmp_path / "file", "/a")
+    assert_fetched(tmp_path / "file")
+    assert server.requests == [("/a", None), ("/a", f"bytes={had}-")]

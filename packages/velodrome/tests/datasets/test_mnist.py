@@ -1,6 +1,5 @@
 import gzip
 import hashlib
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +93,8 @@ def test_files_in_the_users_folder_need_no_network(
     monkeypatch.setenv("VELODROME_DATA", str(tmp_path / "data"))
     assert_small(small)
     assert server.requests == []
-    shutil.rmtree(place)  # what was converted serves without its originals
+    for name in NAMES:  # what was converted serves without its originals
+        (place / name).unlink()
     assert_small(small)
     assert server.requests == []
 
@@ -107,6 +107,15 @@ def test_only_what_the_user_lacks_is_downloaded(
     monkeypatch.setenv("VELODROME_DATA", str(tmp_path))
     assert_small(small)
     assert {path for path, _ in server.requests} == {f"/gone/{NAMES[0]}", f"/{NAMES[0]}"}
+
+
+def test_users_folder_that_is_none_is_named(
+    small: Mnist, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VELODROME_DATA", str(tmp_path / "datta"))
+    with pytest.raises(UserError, match=r"VELODROME_DATA names .*datta, which is no folder"):
+        small.prepare(SPEC)
+    assert server.requests == []
 
 
 def test_damaged_file_of_the_user_is_named(

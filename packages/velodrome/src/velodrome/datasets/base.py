@@ -195,12 +195,16 @@ class Dataset(ABC):
 
         Raises:
             UserError: the workload does not fit, there are fewer samples, an original is not what
-                it should be, or there is none and none can be downloaded; names the choices.
+                it should be, there is none and none can be downloaded (names the choices), or the
+                cache cannot be written.
         """
         self.check(wanted)
         at = home() / "datasets" / self.name
-        with locked(at / ".lock"):
-            prepared = self._prepared(at, wanted, samples)
+        try:
+            with locked(at / ".lock"):
+                prepared = self._prepared(at, wanted, samples)
+        except OSError as error:
+            raise UserError(f"data set {self.name} cannot be read or kept: {error}") from error
         limited(prepared, samples)
         return prepared
 
@@ -273,6 +277,8 @@ class Dataset(ABC):
         if not (given := os.environ.get("VELODROME_DATA")):
             return []
         top = Path(given).expanduser()
+        if not top.is_dir():
+            raise UserError(f"VELODROME_DATA names {given}, which is no folder")
         return [top, *(top / name for name in (self.name, *self.folders))]
 
     def _folder(

@@ -38,7 +38,7 @@ def images(spec: InputSpec, labels: NDArray[np.int32], seed: int) -> NDArray[np.
         rows, columns = blocks(height, shape[1]), blocks(width, shape[2])
         signal = mosaics[part[:, None, None], rows[:, :, None], columns[:, None, :]]
         noise = np.frombuffer(rng.bytes(signal.size), np.uint8).reshape(signal.shape)
-        result[start : start + step] = (3 * signal + np.uint16(5) * noise) // 8
+        result[start : start + step] = (3 * signal + 5 * noise.astype(np.uint16)) // 8
     return result
 
 
