@@ -112,7 +112,7 @@ class File(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the file's name, wherever it is kept.
-        size: in bytes, known where the digest is.
+        size: in bytes; None where it is not known, for a file that is not downloaded.
         digest: its hexadecimal checksum; None where the data set checks the content itself.
         algorithm: of `digest`, as `hashlib` names it.
         urls: public mirrors, the first is tried first.
@@ -435,7 +435,9 @@ def _is(path: Path, file: File) -> bool:
         return False
     if file.digest is None:
         return True
-    return path.stat().st_size == file.size and checksum(path, file.algorithm) == file.digest
+    if file.size not in (None, path.stat().st_size):
+        return False
+    return checksum(path, file.algorithm) == file.digest
 
 
 def _identified(edition: Edition, paths: Mapping[str, Path]) -> Edition:
