@@ -1,0 +1,498 @@
+"""One virtual environment a framework: made on demand, reused, repaired, or adopted.
+
+An environment has two parts. The third-party packages lie in a virtual environment made from
+the framework's pinned file, or in an interpreter that the user already has. Our own sources
+lie beside it, in a folder named by their content that a worker puts in front of its path: so
+they are never stale, and a change of ours installs nothing.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from velodrome import engines, interpreters
+from velodrome.errors import UserError
+from velodrome.home import home
+from velodrome.interpreters import Interpreter
+from velodrome.lock import locked
+from velodrome.registry import unknown
+from velodrome.sources import BACKEND, Sources, has_backend, sources
+
+Kind = Literal["cpu", "gpu"]
+KINDS: tuple[Kind, ...] = ("cpu", "gpu")
+State = Literal["ready", "adopted", "missing", "half-made", "stale", "unavailable"]
+Report = Callable[[str], None]
+
+PINNED = Path(str(files("velodrome"))) / "environments"
+
+# What a worker imports besides its framework: module and the distribution it comes in.
+WORKER_NEEDS = {
+    "msgspec": "msgspec",
+    "numpy": "numpy",
+    "psutil": "psutil",
+    "pynvml": "nvidia-ml-py",
+    "PIL": "pillow",
+}
+
+_CODE = "VELODROME_CODE"
+
+# Runs a module with our sources in front. `addsitedir` also runs their .pth files.
+_START = """
+import os, runpy, site, sys
+code = os.environ["VELODROME_CODE"]
+if code not in sys.path:
+    sys.path.insert(0, code)
+    site.addsitedir(code)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+# Gives whoever uses the environment's interpreter the newest sources, a worker its own.
+_PTH = f"import os, site; site.addsitedir(os.environ.get({_CODE!r}) or {{code!r}})\n"
+
+_INSPECT = """
+import importlib, importlib.metadata, json, platform, sys
+failed = {}
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        failed[name] = f"{type(error).__name__}: {error}"
+installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+answer = {"python": platform.python_version(), "failed": failed, "installed": installed}
+print("\\n" + json.dumps(answer))
+"""
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the workers of a framework run.
+
+    Attributes:
+        framework: such as `mxnet`.
+        kind: cpu or gpu.
+        python: the interpreter, which need not exist before `ensure`.
+        hash: SHA-256 over the third-party packages, the Python version and our sources.
+        code: folder of our sources.
+        adopted: whether the interpreter is the user's own.
+    """
+
+    framework: str
+    kind: Kind
+    python: Path
+    hash: str
+    code: Path
+    adopted: bool
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """How an environment stands.
+
+    Attributes:
+        framework: such as `mxnet`.
+        kind: cpu or gpu.
+        state: `missing`, `half-made` and `stale` ones are put right when they are next needed.
+        python: its interpreter, or the one it would be made with.
+        detail: why it is unavailable, else the Python version.
+    """
+
+    framework: str
+    kind: Kind
+    state: State
+    python: Path | None
+    detail: str
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """Written last into an environment: how it was made."""
+
+    interpreter: str
+    base: str
+
+
+class _Adopted(msgspec.Struct, frozen=True):
+    """Which interpreter was adopted."""
+
+    interpreter: str
+
+
+class _Inspection(msgspec.Struct, frozen=True):
+    """What an interpreter says of itself."""
+
+    python: str
+    failed: dict[str, str]
+    installed: dict[str, str]
+
+
+def frameworks(kind: Kind) -> list[str]:
+    """Frameworks that an environment can be made for, and those adopted."""
+    pinned = {path.stem for path in (PINNED / kind).glob("*.txt")}
+    adopted = {path.stem for path in (home() / "environments" / "adopted" / kind).glob("*.json")}
+    return sorted(pinned | adopted)
+
+
+def describe(framework: str, kind: Kind) -> Environment:
+    """The environment as `ensure` would leave it; makes nothing.
+
+    Raises:
+        UserError: there can be none here; the text says why and what to do.
+    """
+    adopted = _read(_adopted(framework, kind), _Adopted)
+    if adopted is not None:
+        python = Path(adopted.interpreter)
+        return _described(framework, kind, python, _inventory(python, framework), True)
+    interpreter = _interpreter(framework, kind)
+    folder = _folder(framework, kind)
+    return _described(
+        framework, kind, folder / "bin" / "python", _base(framework, kind, interpreter), False
+    )
+
+
+def ensure(
+    framework: str, kind: Kind, *, report: Report, interpreter: Path | None = None
+) -> Environment:
+    """The environment, ready to use: made, repaired or brought up to date if need be.
+
+    Args:
+        framework: whose environment.
+        kind: cpu or gpu.
+        report: takes a line of text at each stage.
+        interpreter: the Python to make it with; by default the one it was made with, else this
+            process's own if the framework runs on it, else one from PATH.
+
+    Raises:
+        UserError: it cannot be made; the text says why and what to do.
+    """
+    if _adopted(framework, kind).exists():
+        if interpreter is not None:
+            raise UserError(
+                f"{framework} runs in an adopted Python; "
+                f"first: velodrome env remove {framework} --kind {kind}"
+            )
+        environment = describe(framework, kind)
+        sources(framework).place(_code())
+        return environment
+    with _alone(framework, kind, report) as lock:
+        if interpreter is None:
+            chosen = _interpreter(framework, kind)
+        else:
+            _check_known(framework, kind)
+            chosen = interpreters.check(framework, interpreter)
+        made = _made(framework, kind)
+        if made is None or made.base != _base(framework, kind, chosen):
+            _make(framework, kind, chosen, lock, report)
+        code = sources(framework)
+        code.place(_code())
+        _show(code, _folder(framework, kind))
+        return describe(framework, kind)
+
+
+def adopt(framework: str, kind: Kind, interpreter: Path, *, report: Report) -> Environment:
+    """Use an existing Python for a framework from now on; nothing in it is changed.
+
+    Raises:
+        UserError: it does not run, is too old, or lacks the framework or what a worker needs.
+    """
+    known = {engine.framework for engine in engines.registry.all().values()}
+    if framework not in known | set(frameworks(kind)):
+        raise unknown("framework", framework, known | set(frameworks(kind)))
+    # Not resolved: a virtual environment's interpreter is a link that must keep its name.
+    path = Path(os.path.abspath(interpreter.expanduser()))
+    found = _inspect(path, (framework, *WORKER_NEEDS))
+    if tuple(map(int, found.python.split(".")[:2])) < (3, 11):
+        raise UserError(f"{path} is Python {found.python}; velodrome's worker needs 3.11 or later")
+    if framework in found.failed:
+        raise UserError(f"{path} cannot import {framework}: {found.failed[framework]}")
+    if found.failed:
+        lacking = " ".join(WORKER_NEEDS[name] for name in found.failed)
+        raise UserError(f"{path} lacks what a worker needs: {path} -m pip install {lacking}")
+    _write(_adopted(framework, kind), _Adopted(str(path)))
+    return ensure(framework, kind, report=report)
+
+
+def remove(framework: str, kind: Kind, *, report: Report) -> None:
+    """Delete an environment; an adopted interpreter is only forgotten.
+
+    Raises:
+        UserError: there is none.
+    """
+    with _alone(framework, kind, report):
+        if (adopted := _adopted(framework, kind)).exists():
+            adopted.unlink()
+        elif (folder := _folder(framework, kind)).exists():
+            # The marker first: a removal broken off leaves a half-made one.
+            _marker(folder).unlink(missing_ok=True)
+            shutil.rmtree(folder)
+        else:
+            raise UserError(f"there is no environment for {framework} ({kind})")
+
+
+def survey(framework: str, kind: Kind) -> Survey:
+    """How an environment stands; makes nothing, and never raises `UserError`."""
+    state: State
+    try:
+        environment = describe(framework, kind)
+    except UserError as error:
+        return Survey(
+            framework=framework, kind=kind, state="unavailable", python=None, detail=str(error)
+        )
+    if environment.adopted:
+        python = environment.python
+        detail = f"Python {_inspect(python, ()).python}"
+        state = "adopted"
+    else:
+        interpreter = _interpreter(framework, kind)
+        detail = f"Python {interpreter.version}"
+        made = _made(framework, kind)
+        folder = _folder(framework, kind)
+        if made is not None:
+            python = environment.python
+            state = "ready" if made.base == _base(framework, kind, interpreter) else "stale"
+        else:
+            python = interpreter.path
+            state = "half-made" if folder.exists() else "missing"
+    return Survey(framework=framework, kind=kind, state=state, python=python, detail=detail)
+
+
+def list_all() -> list[Survey]:
+    """Every environment that is or could be."""
+    return [survey(framework, kind) for kind in KINDS for framework in frameworks(kind)]
+
+
+def command(environment: Environment, module: str, *arguments: str) -> list[str]:
+    """The command line that runs one of our modules in an environment.
+
+    It needs `variables` too. Neither the current folder, nor the user's own packages, nor
+    PYTHONPATH are on its path.
+    """
+    return [str(environment.python), "-I", "-c", _START, module, *arguments]
+
+
+def variables(environment: Environment) -> dict[str, str]:
+    """All environment variables for `command`: this process's, less those that steer Python."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTHON") and name not in ("VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+    }
+    return kept | {_CODE: str(environment.code)}
+
+
+def _described(framework: str, kind: Kind, python: Path, base: str, adopted: bool) -> Environment:
+    code = sources(framework)
+    return Environment(
+        framework=framework,
+        kind=kind,
+        python=python,
+        hash=hashlib.sha256(f"{base} {code.digest}".encode()).hexdigest(),
+        code=code.folder(_code()),
+        adopted=adopted,
+    )
+
+
+def _base(framework: str, kind: Kind, interpreter: Interpreter) -> str:
+    """Digest of what the virtual environment is made from."""
+    digest = hashlib.sha256(interpreter.version.encode() + b"\n")
+    digest.update(_requirements(framework, kind).read_bytes())
+    return digest.hexdigest()
+
+
+def _interpreter(framework: str, kind: Kind) -> Interpreter:
+    """The one that the environment was made with if it still runs, else one that suits."""
+    _check_known(framework, kind)
+    made = _read(_marker(_folder(framework, kind)), _Made)
+    if made is not None and (recorded := interpreters.probe(Path(made.interpreter))) is not None:
+        return recorded
+    return interpreters.find(framework)
+
+
+def _check_known(framework: str, kind: Kind) -> None:
+    if _requirements(framework, kind).exists():
+        return
+    if framework in {engine.framework for engine in engines.registry.all().values()}:
+        raise UserError(
+            f"{framework} is on no package index; have velodrome use a Python that has it: "
+            f"velodrome env adopt {framework} PATH --kind {kind}"
+        )
+    raise unknown("framework", framework, frameworks(kind))
+
+
+def _make(framework: str, kind: Kind, interpreter: Interpreter, lock: int, report: Report) -> None:
+    folder = _folder(framework, kind)
+    log = folder.with_suffix(".log")
+    requirements = _requirements(framework, kind)
+    if folder.exists():
+        report(f"{framework}: making its environment anew, with Python {interpreter.version}")
+        _marker(folder).unlink(missing_ok=True)
+    else:
+        report(f"{framework}: making its environment, with Python {interpreter.version}")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    steps: list[list[str | Path]] = [
+        [interpreter.path, "-I", "-m", "venv", "--clear", folder],
+        [
+            *(folder / "bin" / "python", "-I", "-m", "pip", "install", "--no-input"),
+            *("--disable-pip-version-check", "--progress-bar", "off", "-r", requirements),
+        ],
+    ]
+    for step in steps:
+        if not _run(step, log, lock, lambda line: report(f"{framework}: {line}")):
+            raise UserError(f"{framework}: {_complaint(log)} (all of it: {log})")
+    if framework == "mxnet" and not has_backend():
+        report(f"mxnet: made without {BACKEND}, which is not installed beside velodrome")
+    _write(_marker(folder), _Made(str(interpreter.path), _base(framework, kind, interpreter)))
+    report(f"{framework}: environment ready")
+
+
+def _run(command: Sequence[str | Path], log: Path, lock: int, report: Report) -> bool:
+    """Run it to its end, all output to the log and a little of it reported."""
+    # It inherits the lock: should this process be killed, nobody starts before it has ended too.
+    with (
+        log.open("a") as file,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            pass_fds=(lock,),
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+            stage, _, rest = line.strip().partition(" ")
+            if stage == "Downloading" and "MB)" in rest:
+                report(f"downloading {rest}")
+            elif stage == "Installing" and rest.startswith("collected packages"):
+                report(f"installing {rest.count(',') + 1} packages")
+    return process.returncode == 0
+
+
+def _complaint(log: Path) -> str:
+    """The line of a log that says best what went wrong."""
+    lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    return "cannot be installed: " + (errors or lines or ["no reason given"])[-1].removeprefix(
+        "ERROR: "
+    )
+
+
+def _show(code: Sources, folder: Path) -> None:
+    """Let the environment's own interpreter find our sources."""
+    content = _PTH.format(code=str(code.folder(_code())))
+    for packages in folder.glob("lib/python*/site-packages"):
+        pth = packages / "velodrome.pth"
+        if not pth.exists() or pth.read_text() != content:
+            _replace(pth, content.encode())
+
+
+def _inventory(python: Path, framework: str) -> str:
+    """Digest of an adopted interpreter and all that is installed in it."""
+    try:
+        found = _inspect(python, ())
+    except UserError as error:
+        raise UserError(
+            f"{error}; {framework} was to run in it: adopt another, or velodrome env remove "
+            f"{framework}"
+        ) from None
+    content = [str(python), found.python, sorted(found.installed.items())]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@cache
+def _inspect(python: Path, modules: tuple[str, ...]) -> _Inspection:
+    """Import modules in another interpreter, and list what is installed there.
+
+    Raises:
+        UserError: it does not run.
+    """
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", _INSPECT, *modules],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        return msgspec.json.decode(answer.stdout.splitlines()[-1], type=_Inspection)
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or [f"exit status {error.returncode}"]
+        raise UserError(f"{python} does not run: {lines[-1]}") from None
+    except (OSError, subprocess.SubprocessError, IndexError, msgspec.DecodeError) as error:
+        raise UserError(f"{python} does not run as a Python: {error}") from None
+
+
+@contextmanager
+def _alone(framework: str, kind: Kind, report: Report) -> Iterator[int]:
+    def waiting() -> None:
+        report(f"{framework}: another process is making this environment; waiting for it")
+
+    with locked(_folder(framework, kind).with_suffix(".lock"), waiting) as lock:
+        yield lock
+
+
+def _sources(framework: str) -> Sources:
+    return sources(framework)
+
+
+def _folder(framework: str, kind: Kind) -> Path:
+    return home() / "environments" / kind / framework
+
+
+def _code() -> Path:
+    return home() / "environments" / "code"
+
+
+def _adopted(framework: str, kind: Kind) -> Path:
+    return home() / "environments" / "adopted" / kind / f"{framework}.json"
+
+
+def _requirements(framework: str, kind: Kind) -> Path:
+    return PINNED / kind / f"{framework}.txt"
+
+
+def _marker(folder: Path) -> Path:
+    return folder / "environment.json"
+
+
+def _made(framework: str, kind: Kind) -> _Made | None:
+    """How a whole environment was made; None if there is none or it is not whole."""
+    folder = _folder(framework, kind)
+    return _read(_marker(folder), _Made) if (folder / "bin" / "python").exists() else None
+
+
+Content = TypeVar("Content", _Made, _Adopted)
+
+
+def _read(path: Path, form: type[Content]) -> Content | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=form)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None
+
+
+def _write(path: Path, content: _Made | _Adopted) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, msgspec.json.encode(content))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a file in place whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
