@@ -81,3 +81,7 @@ def test_placed_whole_and_only_once(tmp_path):
     some.place(tmp_path)
     assert (folder / "package/__init__.py").stat().st_mtime_ns == before
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_every_part_of_the_worker_is_there(graph):
+    assert {_part(module) for module in _modules(graph)} == set(WORKER)
