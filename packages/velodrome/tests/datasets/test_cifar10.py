@@ -159,7 +159,7 @@ def test_other_content_is_no_batch(content: bytes) -> None:
 
 
 @pytest.fixture
-def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Arrays of an npz file that count as the exact ones."""
     rng = np.random.RandomState(0)
     result = {
@@ -179,7 +179,7 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("labels", ["(n,) uint8", "(n, 1) int64"])
 def test_npz(
-    arrays: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: str
+    arrays: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: str
 ) -> None:
     monkeypatch.setenv("VELODROME_DATA", str(tmp_path / "data"))
     if labels == "(n, 1) int64":
@@ -196,7 +196,7 @@ def test_npz(
 
 
 def test_npz_that_was_replaced_is_converted_anew(
-    arrays: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arrays: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VELODROME_DATA", str(tmp_path / "data"))
     path = place(tmp_path, "cifar10") / "cifar10.npz"
@@ -208,23 +208,21 @@ def test_npz_that_was_replaced_is_converted_anew(
 
 
 @pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
-def test_npz_of_other_content_is_refused(
-    arrays: dict[str, np.ndarray], tmp_path: Path, name: str
-) -> None:
+def test_npz_of_other_content_is_refused(arrays: dict[str, Any], tmp_path: Path, name: str) -> None:
     arrays[name][0] ^= 1
     np.savez(tmp_path / "cifar10.npz", **arrays)
     with pytest.raises(UserError, match="not CIFAR-10's own pixels and labels"):
         read_npz(tmp_path / "cifar10.npz")
 
 
-def test_npz_in_another_layout_is_refused(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_npz_in_another_layout_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     arrays["x_test"] = arrays["x_test"].transpose(0, 3, 1, 2)
     np.savez(tmp_path / "cifar10.npz", **arrays)
     with pytest.raises(UserError, match=r"x_test is uint8 \(30, 3, 32, 32\)"):
         read_npz(tmp_path / "cifar10.npz")
 
 
-def test_npz_without_an_array_is_refused(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_npz_without_an_array_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     del arrays["y_test"]
     np.savez(tmp_path / "cifar10.npz", **arrays)
     with pytest.raises(UserError, match="y_test"):

@@ -2,6 +2,7 @@ import hashlib
 import multiprocessing
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -40,10 +41,12 @@ def breaks_off(after: int) -> Answer:
     """Promise the whole rest, send so many bytes of it, hang up."""
 
     def answer(handler: BaseHTTPRequestHandler, content: bytes) -> None:
-        write = handler.wfile.write
-        handler.wfile.write = (  # type: ignore[method-assign]
-            lambda data: write(data[:after] if len(data) > 10_000 else data)
-        )
+        write: Callable[[bytes], int] = handler.wfile.write
+
+        def cut(data: bytes) -> int:
+            return write(data[:after] if len(data) > 10_000 else data)
+
+        handler.wfile.write = cut  # type: ignore[assignment, method-assign]
         serve(handler, content)
 
     return answer
