@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special  # type: ignore[import-untyped]
 
 from velodrome.statistics.comparison import (
     LEVEL,
@@ -87,7 +87,7 @@ def repeats_for_precision(
     if not between >= 0:
         raise ValueError(f"noise cannot be {between}")
     fewest = least_processes(level, family)
-    z = stats.norm.isf((1 - level) / family / 2)
+    z = -float(special.ndtri((1 - level) / family / 2))
     return max(fewest, math.ceil(math.pi * (z * between / math.log1p(precision)) ** 2))
 
 

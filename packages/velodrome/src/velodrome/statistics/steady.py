@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _TOLERANCE = 0.05  # a difference below this is never called warm-up or drift
-_NOISE = 4.0  # nor is one below this many standard deviations (errors) of the noise
+_NOISE = 4.0  # nor is one below this many standard deviations of the noise
+_DRIFT = 3.0  # or, between two medians, standard errors
 _FEWEST = 3
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
@@ -32,16 +33,17 @@ class SteadyState(msgspec.Struct, frozen=True, kw_only=True):
 def steady_state(times: ArrayLike) -> SteadyState:
     """Find the steady state of one process from its epoch times (or its step times).
 
-    The rule is relative to the median of the later half, which stands for the state the
-    process ended in. Noise is the standard deviation of an epoch there, from the spread
-    (MAD) of successive differences, which a slow trend does not inflate (after von
-    Neumann et al., Ann. Math. Statist. 12, 1941).
+    The rule is relative to the median of the later half (of the last four when that is
+    more, never of the first), which stands for the state the process ended in. Noise is
+    the standard deviation of an epoch there, from the spread (MAD) of successive
+    differences, which a slow trend does not inflate (after von Neumann et al., Ann. Math.
+    Statist. 12, 1941).
 
     1. *Warm-up* is the leading epochs that lie further from that median than 5% or 4
        standard deviations, whichever is more, in either direction. A stray slow epoch
        after the first settled one does not prolong it: the median sees to that.
     2. *Settled* means that warm-up ended within the first half, and that the medians of
-       the two halves of the remaining epochs differ by less than 5% or 4 standard errors
+       the two halves of the remaining epochs differ by less than 5% or 3 standard errors
        of such a difference, whichever is more.
 
     So a process is compared with the state it came to rest in, and one that does not rest
@@ -72,7 +74,7 @@ def steady_state(times: ArrayLike) -> SteadyState:
             median=float(values[-1]),
             reason=f"{n} of the {_FEWEST} epochs needed to tell",
         )
-    later = values[n // 2 :]
+    later = values[min(n // 2, max(n - 4, 1)) :]
     centre = float(np.median(later))
     noise = _noise(later)
     rest = np.abs(values - centre) <= max(_TOLERANCE * centre, _NOISE * noise)
@@ -90,7 +92,7 @@ def steady_state(times: ArrayLike) -> SteadyState:
     moved = float(np.median(latest) - np.median(earlier))
     # The standard error of a median is sqrt(pi / 2) that of a mean.
     error = noise * np.sqrt(np.pi / 2 * (1 / earlier.size + 1 / latest.size))
-    if abs(moved) > max(_TOLERANCE * median, _NOISE * error):
+    if abs(moved) > max(_TOLERANCE * median, _DRIFT * error):
         direction = "slower" if moved > 0 else "faster"
         reason = f"epochs were still getting {direction}: {abs(moved) / median:.1%} over the rest"
         return SteadyState(first=first, settled=False, median=median, reason=reason)
