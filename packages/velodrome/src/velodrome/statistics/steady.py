@@ -83,7 +83,7 @@ def steady_state(times: ArrayLike) -> SteadyState:
         return SteadyState(
             first=n // 2,
             settled=False,
-            median=centre,
+            median=float(np.median(values[n // 2 :])),
             reason="the first half of the epochs is all warm-up",
         )
     settled = values[first:]
