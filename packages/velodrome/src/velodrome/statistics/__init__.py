@@ -16,6 +16,7 @@ from velodrome.statistics.comparison import (
     compare,
     holm,
     least_processes,
+    median,
     median_interval,
     rank,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "half_width",
     "holm",
     "least_processes",
+    "median",
     "median_interval",
     "noise",
     "pooled_noise",

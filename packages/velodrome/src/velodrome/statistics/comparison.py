@@ -137,7 +137,7 @@ def compare(
     alpha = _error_rate(level, family)
     if tie < 0:
         raise ValueError(f"tie is a relative difference of zero or more, not {tie}")
-    ratio = _median(a) / _median(b)
+    ratio = _middle(a) / _middle(b)
     interval = _ratio_interval(a, b, alpha)
     return Comparison(
         ratio=ratio,
@@ -181,7 +181,7 @@ def rank(
     if not groups:
         raise ValueError("nothing to rank: no engine has a measured process")
     values = {name: _processes(group) for name, group in groups.items()}
-    order = sorted(values, key=lambda name: float(np.median(values[name])))
+    order = sorted(values, key=lambda name: median(values[name]))
     if of == "throughput":
         order.reverse()
     others = len(values) - 1
@@ -234,6 +234,20 @@ def holm(p: ArrayLike, *, family: int | None = None) -> Floats:
     return adjusted
 
 
+def median(values: ArrayLike) -> float:
+    """The middle value, or the mean of the two in the middle.
+
+    As ``numpy.median``, at a fraction of its cost for the dozen values of a group.
+
+    Raises:
+        ValueError: no values.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    if ordered.ndim != 1 or ordered.size == 0:
+        raise ValueError(f"expected one or more values in a row, got shape {ordered.shape}")
+    return _middle(ordered)
+
+
 def median_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval | None:
     """Interval of one group's median, free of any assumed distribution.
 
@@ -270,7 +284,7 @@ def _processes(values: ArrayLike) -> Floats:
     return array
 
 
-def _median(ordered: Floats) -> float:
+def _middle(ordered: Floats) -> float:
     return float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2
 
 
@@ -430,7 +444,7 @@ def _median_masses(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
 def _sign_interval(a: Floats, b: Floats, alpha: float) -> Interval:
     """Each group's own median interval (or range, where short of it) over the other's median."""
     own_a, own_b = (_at_depth(group, _sign_depth(group.size, alpha)) for group in (a, b))
-    middle_a, middle_b = _median(a), _median(b)
+    middle_a, middle_b = _middle(a), _middle(b)
     low = min(own_a[0] / middle_b, middle_a / own_b[1])
     high = max(own_a[1] / middle_b, middle_a / own_b[0])
     return math.log(low), math.log(high)

@@ -51,14 +51,13 @@ def pooled_noise(groups: Iterable[ArrayLike]) -> float:
 
 
 def half_width(comparison: Comparison) -> float:
-    """How far the ratio's interval reaches from the ratio, relative: 0.02 is 2%.
+    """Half the width of the ratio's interval, on the log scale, relative: 0.02 is 2%.
 
-    The longer of its two sides; infinite when there are too few processes.
+    That is sqrt(high / low) - 1; infinite when there are too few processes.
     """
-    low, high, ratio = comparison.low, comparison.high, comparison.ratio
-    if low is None or high is None:
+    if comparison.low is None or comparison.high is None:
         return math.inf
-    return max(high / ratio, ratio / low) - 1
+    return math.sqrt(comparison.high / comparison.low) - 1
 
 
 def repeats_for_precision(

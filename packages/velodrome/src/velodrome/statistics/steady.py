@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from velodrome.statistics.comparison import median
 
 _TOLERANCE = 0.05  # a difference below this is never called warm-up or drift
 _NOISE = 4.0  # nor is one below this many standard deviations of the noise
@@ -75,7 +79,7 @@ def steady_state(times: ArrayLike) -> SteadyState:
             reason=f"{n} of the {_FEWEST} epochs needed to tell",
         )
     later = values[min(n // 2, max(n - 4, 1)) :]
-    centre = float(np.median(later))
+    centre = median(later)
     noise = _noise(later)
     rest = np.abs(values - centre) <= max(_TOLERANCE * centre, _NOISE * noise)
     first = int(np.argmax(rest)) if rest.any() else n
@@ -83,23 +87,24 @@ def steady_state(times: ArrayLike) -> SteadyState:
         return SteadyState(
             first=n // 2,
             settled=False,
-            median=float(np.median(values[n // 2 :])),
+            median=median(values[n // 2 :]),
             reason="the first half of the epochs is all warm-up",
         )
     settled = values[first:]
-    median = float(np.median(settled))
-    earlier, latest = np.array_split(settled, 2)
-    moved = float(np.median(latest) - np.median(earlier))
+    middle = median(settled)
+    half = (settled.size + 1) // 2
+    earlier, latest = settled[:half], settled[half:]
+    moved = median(latest) - median(earlier)
     # The standard error of a median is sqrt(pi / 2) that of a mean.
-    error = noise * np.sqrt(np.pi / 2 * (1 / earlier.size + 1 / latest.size))
-    if abs(moved) > max(_TOLERANCE * median, _DRIFT * error):
+    error = noise * math.sqrt(math.pi / 2 * (1 / earlier.size + 1 / latest.size))
+    if abs(moved) > max(_TOLERANCE * middle, _DRIFT * error):
         direction = "slower" if moved > 0 else "faster"
-        reason = f"epochs were still getting {direction}: {abs(moved) / median:.1%} over the rest"
-        return SteadyState(first=first, settled=False, median=median, reason=reason)
-    return SteadyState(first=first, settled=True, median=median)
+        reason = f"epochs were still getting {direction}: {abs(moved) / middle:.1%} over the rest"
+        return SteadyState(first=first, settled=False, median=middle, reason=reason)
+    return SteadyState(first=first, settled=True, median=middle)
 
 
 def _noise(values: NDArray[np.float64]) -> float:
     steps = np.diff(values)
-    spread = np.median(np.abs(steps - np.median(steps)))
-    return float(_MAD_TO_SD * spread / np.sqrt(2))
+    spread = median(np.abs(steps - median(steps)))
+    return _MAD_TO_SD * spread / math.sqrt(2)
