@@ -1,3 +1,4 @@
+import collections
 import itertools
 import json
 import math
@@ -28,6 +29,7 @@ from velodrome.statistics import (
     time_to_accuracy,
     verdict_rates,
 )
+from velodrome.statistics.comparison import _median_masses
 
 OPPOSITE = {"faster": "slower", "slower": "faster", "tie": "tie", "undecided": "undecided"}
 
@@ -161,6 +163,24 @@ def test_median_interval_is_the_range_at_eight_and_absent_below():
 def test_median_interval_holds_the_median_and_lies_within_the_range(group):
     low, high = median_interval(group)
     assert min(group) <= low <= np.median(group) <= high <= max(group)
+
+
+@pytest.mark.parametrize("n", [8, 12, 20])
+def test_against_an_engine_without_noise_the_interval_is_the_medians_own(n):
+    a = np.random.default_rng(n).lognormal(0, 0.05, n)
+    own, found = median_interval(a), compare(a, np.ones(n), of="time")
+    assert found.low <= own[0] * (1 + 1e-9)
+    assert found.high >= own[1] * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+def test_bootstrap_masses_are_those_of_all_resamples(n):
+    ranks = [sorted(draw) for draw in itertools.product(range(n), repeat=n)]
+    counted = collections.Counter((x[(n - 1) // 2], x[n // 2]) for x in ranks)
+    i, j, mass = _median_masses(n)
+    assert dict(zip(zip(i, j, strict=True), mass, strict=True)) == pytest.approx(
+        {pair: count / n**n for pair, count in counted.items()}
+    )
 
 
 # Comparisons: invariants
