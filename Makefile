@@ -1,0 +1,52 @@
+# Everything is set up on demand: `make bench` and `make test` work on a fresh machine
+# with Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+VELODROME := packages/velodrome
+BACKEND := packages/keras-mxnet-backend
+
+.PHONY: bench test test-velodrome test-backend check format clean
+
+bench: $(VENV)/installed
+	$(BIN)/velodrome run quickstart
+
+test: test-velodrome test-backend
+
+test-velodrome: $(VENV)/developing
+	$(BIN)/python -m pytest -rs $(VELODROME)/tests
+
+test-backend: .venv-mxnet/developing
+	.venv-mxnet/bin/python -m pytest $(BACKEND)/tests
+
+check: $(VENV)/developing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(VELODROME)/src
+	$(BIN)/lint-imports
+
+format: $(VENV)/developing
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .venv-mxnet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The backend is a plug-in of MXNet's environment, which takes it from here; nothing in
+# this environment imports it, so what it needs is not installed.
+$(VENV)/installed: $(VELODROME)/pyproject.toml $(BACKEND)/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e $(VELODROME)
+	$(BIN)/python -m pip install --quiet --no-deps -e $(BACKEND)
+	touch $@
+
+$(VENV)/developing: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -e "$(VELODROME)[dev]"
+	touch $@
+
+.venv-mxnet/developing: $(VELODROME)/src/velodrome/environments/cpu/mxnet.txt $(BACKEND)/pyproject.toml
+	$(PYTHON) -m venv .venv-mxnet
+	.venv-mxnet/bin/python -m pip install --quiet -r $<
+	.venv-mxnet/bin/python -m pip install --quiet -e "$(BACKEND)[dev]"
+	touch $@
