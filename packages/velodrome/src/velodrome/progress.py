@@ -26,7 +26,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(Text(text, style="dim"))
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
 
     def planned(self, done: int, jobs: list[Job]) -> None:
         """Say how much there is to do."""
@@ -71,7 +71,7 @@ class Progress:
             last = record.epochs[-1]
             seconds = record.clocks.real if record.clocks else 0.0
             text += f"accuracy {last.validation_accuracy:.4f}  in {seconds:.1f} s"
-        self._console.print(Text(text, style="red" if record.failure else ""))
+        self._console.print(Text(text, style="red" if record.failure else ""), soft_wrap=True)
 
     def _show(self, job: Job, text: str) -> None:
         trial = job.trial
@@ -80,7 +80,7 @@ class Progress:
         if self._live:
             self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
         elif "epoch" in text:
-            self._console.print(Text(line))
+            self._console.print(Text(line), soft_wrap=True)
 
     def _place(self) -> str:
         return f"[{self._number}/{self._trials}]"

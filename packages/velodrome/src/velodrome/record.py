@@ -114,7 +114,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
 
-class Site(msgspec.Struct, frozen=True, kw_only=True):
+class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user says of the machine.
 
     Attributes:
@@ -141,6 +141,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         environment: framework, kind and whether it was adopted.
         machine: what it ran on.
         site: what the user says of the machine.
+        note: what must be said with any result on this data; may be empty.
         ledger: how the engine ran, None if it never came that far.
         clocks: times outside the epochs, None if no process was started.
         epochs: the epochs that were finished.
@@ -157,6 +158,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     machine: Machine
     site: Site
+    note: str = ""
     ledger: Ledger | None = None
     clocks: Clocks | None = None
     epochs: tuple[Epoch, ...] = ()

@@ -11,7 +11,7 @@ import msgspec
 from velodrome import datasets, engines, environment, workloads, yaml
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
-from velodrome.environment import Environment
+from velodrome.environment import Environment, Kind
 from velodrome.errors import UserError
 from velodrome.executors import local
 from velodrome.executors.local import Outcome
@@ -120,7 +120,7 @@ def _job(
     )
 
 
-def _place(of: Trial | Configuration) -> tuple[str, str]:
+def _place(of: Trial | Configuration) -> tuple[str, Kind]:
     """Framework and kind of the environment that a trial runs in."""
     return engines.registry.get(of.engine).framework, Devices.parse(of.devices).kind
 
@@ -156,9 +156,9 @@ class _Environments:
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
-        self._made: dict[tuple[str, str], Environment | UserError] = {}
+        self._made: dict[tuple[str, Kind], Environment | UserError] = {}
 
-    def get(self, framework: str, kind: str) -> Environment:
+    def get(self, framework: str, kind: Kind) -> Environment:
         """The environment, ready to use.
 
         Raises:
@@ -196,6 +196,7 @@ def _record(
         environment={"framework": framework, "kind": kind},
         machine=machine,
         site=study.site,
+        note=job.data.note,
     )
 
     def failed(kind: FailureKind, reason: str, last_lines: tuple[str, ...] = ()) -> Record:

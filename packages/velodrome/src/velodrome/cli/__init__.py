@@ -6,6 +6,7 @@ is slow to import is imported inside the function, so that `--help` answers at o
 """
 
 import importlib
+import logging
 import pkgutil
 import signal
 import sys
@@ -60,6 +61,8 @@ def main() -> None:
     """Run the command line: exit status 0, 1 for a failure, 2 for wrong use, 130 if stopped."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     signal.signal(signal.SIGTERM, _stop)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("velodrome").setLevel(logging.INFO)
     try:
         status = application()(args=arguments, prog_name="velodrome", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)

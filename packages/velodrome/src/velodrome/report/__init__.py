@@ -17,9 +17,11 @@ def show(folder: Path) -> int:
     """
     groups = write(folder)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
     for group in groups:
         console.print(Ranking(group))
-    console.print(summary.answer(groups))
+    console.print(summary.answer(groups), soft_wrap=True)
     console.print(f"report: {folder / 'report.md'}", soft_wrap=True)
     return 0 if any(row.done for group in groups for row in group.rows) else 1
 

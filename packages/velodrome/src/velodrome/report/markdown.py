@@ -55,7 +55,8 @@ def _settings(groups: Sequence[Group]) -> str:
 _COLUMNS = """\
 Columns: `samples/s` is trained samples over `s/epoch`, the median over settled epochs of the
 time to train one, validation excluded, then the median over the runs (fresh processes);
-`accuracy` is on the validation data after the last epoch; `first step` is one training step
-from cold, compilation included; `peak memory` is resident memory of the process tree.
+`ratio` is `samples/s` over the fastest engine's; `accuracy` is on the validation data after the
+last epoch; `1st step` is the seconds of one training step from cold, compilation included;
+`MiB` is the peak of the process tree's resident memory.
 Every number, and failures with their last lines, is in `results.csv` and `results.jsonl`.
 """

@@ -149,18 +149,24 @@ def describe(trial: Trial) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def notes(group: Group) -> list[str]:
+    """What must be said with the group's results."""
+    return sorted({record.note for row in group.rows for record in row.records if record.note})
+
+
 def answer(groups: Iterable[Group]) -> str:
     """One sentence a group: which engine was fastest, and by how much."""
-    sentences = []
-    for group in groups:
-        ranked = [row for row in group.rows if row.samples_sec]
-        if not ranked:
-            sentences.append(f"No engine finished {group.title}.")
-            continue
-        first, *rest = ranked
-        text = f"{first.trial.engine} trained fastest at batch {first.trial.batch_size}"
-        text += f": {first.samples_sec:,.0f} samples/s"
-        if rest and rest[0].relative:
-            text += f", {1 / rest[0].relative:.2f} times {rest[0].trial.engine}"
-        sentences.append(f"{text} ({group.title}).")
-    return "\n".join(sentences)
+    return "\n".join(_answer(group) for group in groups)
+
+
+def _answer(group: Group) -> str:
+    trial = group.rows[0].trial
+    where = f"{trial.workload} on {trial.dataset}, {trial.devices}, batch {trial.batch_size}"
+    ranked = [row for row in group.rows if row.samples_sec]
+    if not ranked:
+        return f"{where}: no engine came to its end."
+    first, *rest = ranked
+    text = f"{where}: {first.trial.engine} is fastest with {first.samples_sec:,.0f} samples/s"
+    if rest and rest[0].relative:
+        text += f", {1 / rest[0].relative:.2f} times {rest[0].trial.engine}"
+    return f"{text}."

@@ -1,0 +1,5 @@
+"""`python -m velodrome` is the command line."""
+
+from velodrome.cli import main
+
+main()
