@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from velodrome import environment, interpreters
 from velodrome.errors import UserError
 

@@ -4,6 +4,7 @@ import sys
 
 import grimp
 import pytest
+
 from velodrome.sources import WORKER, Sources, sources
 
 _THIRD_PARTY = {"numpy", "psutil", "msgspec", "pynvml", "PIL"}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from velodrome import datasets
 from velodrome.datasets import Data, Dataset, InputSpec, PreparedData, Split
 from velodrome.datasets.base import Originals, fingerprint, limited, mixed, mixed_order

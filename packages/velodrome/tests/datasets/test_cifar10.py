@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from velodrome import datasets
 from velodrome.datasets import InputSpec, cifar10
 from velodrome.datasets.base import Edition, File

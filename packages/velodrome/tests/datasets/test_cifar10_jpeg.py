@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from velodrome import datasets
 from velodrome.datasets import InputSpec
 from velodrome.datasets.cifar10 import Cifar10, read_npz

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
+
 from velodrome import datasets
 from velodrome.datasets import InputSpec
 from velodrome.datasets.digits import enlarged

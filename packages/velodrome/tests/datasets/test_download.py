@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+
 from velodrome import download as module
 from velodrome.download import DownloadError, checksum, download
 

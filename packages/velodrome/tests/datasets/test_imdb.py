@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from velodrome import datasets
 from velodrome.datasets import InputSpec
 from velodrome.datasets.base import Edition, File

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from velodrome import datasets
 from velodrome import download as download_module
 from velodrome.datasets import InputSpec

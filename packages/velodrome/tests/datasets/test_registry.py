@@ -3,6 +3,7 @@ import sys
 
 import msgspec
 import pytest
+
 from velodrome import datasets
 from velodrome.datasets import InputSpec
 from velodrome.errors import UserError

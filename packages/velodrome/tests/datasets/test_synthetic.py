@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import SGDClassifier
+
 from velodrome import datasets
 from velodrome.datasets import InputSpec
 from velodrome.datasets.synthetic import images, tokens

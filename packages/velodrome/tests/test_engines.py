@@ -1,0 +1,86 @@
+"""Every engine really trains, in its own environment, and all of them train the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders import trial
+from velodrome import engines, environment
+from velodrome.datasets.base import PreparedData
+from velodrome.executors import local
+from velodrome.executors.local import Outcome
+from velodrome.job import Job
+from velodrome.trial import Settings
+from velodrome.workloads import registry
+from velodrome.workloads.recipe import Recipe
+
+ENGINES = sorted(engines.registry.all())
+
+
+def train(
+    engine: str,
+    workload: str,
+    data: PreparedData,
+    folder: Path,
+    recipe: Recipe,
+    epochs: int,
+    settings: Settings = "tuned",
+    samples: int | None = None,
+) -> Outcome:
+    kind = engines.registry.get(engine)
+    job = Job(
+        trial=trial(
+            engine=engine,
+            workload=workload,
+            recipe=recipe,
+            epochs=epochs,
+            samples=samples,
+            settings=settings,
+        ),
+        graph=registry.get(workload).graph,
+        data=data,
+        threads=2,
+    )
+    return local.run(
+        job,
+        environment.ensure(kind.framework, "cpu", report=print),
+        variables=kind.variables(settings, 2),
+        timeout=300,
+        log=folder / f"{engine}.log",
+        on_event=lambda event: None,
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_lenet_learns_digits(engine: str, digits: PreparedData, tmp_path: Path) -> None:
+    outcome = train(engine, "lenet", digits, tmp_path, Recipe(learning_rate=0.015, momentum=0.9), 3)
+    assert outcome.kind is None, outcome.last_lines
+    assert outcome.epochs[-1].validation_accuracy > 0.8
+    assert outcome.ledger is not None
+    assert outcome.ledger.dtype == "float32"
+
+
+# Momentum, weight decay and a falling rate: where frameworks' optimizers differ most.
+RECIPE = Recipe(learning_rate=0.02, momentum=0.9, weight_decay=0.01, decay_epochs=(1,))
+
+
+@pytest.fixture(scope="module")
+def curves(
+    digits: PreparedData, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[tuple[float, float]]]:
+    """Training and validation loss of each engine, epoch by epoch, on a smooth network."""
+    folder = tmp_path_factory.mktemp("curves")
+    found = {}
+    for engine in ENGINES:
+        outcome = train(engine, "lenet-official", digits, folder, RECIPE, 3, "stock", 400)
+        assert outcome.kind is None, (engine, outcome.last_lines)
+        found[engine] = [(each.loss, each.validation_loss) for each in outcome.epochs]
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_train_the_same(engine: str, curves: dict[str, list[tuple[float, float]]]) -> None:
+    # Twenty-one float32 steps apart from the others by rounding alone.
+    middle = np.median([curves[other] for other in ENGINES], axis=0)
+    np.testing.assert_allclose(curves[engine], middle, rtol=2e-3)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from velodrome.engines import channels_first
+from velodrome.workloads import registry
+from velodrome.workloads.graph import Conv2D, Dense, Flatten, sequential
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("lenet", 1_256_080),
+        ("lenet-tanh", 1_256_080),
+        ("lenet-official", 431_080),
+        ("mlp", 109_386),
+    ],
+)
+def test_parameter_counts_are_those_of_2017(name: str, parameters: int) -> None:
+    graph = registry.get(name).graph
+    assert graph.parameter_count() == parameters
+    weights = graph.initial_weights(np.random.default_rng(0))
+    assert sum(array.size for array in weights.values()) == parameters
+
+
+def test_the_official_recipe_decays_its_rate_after_epoch_ten() -> None:
+    recipe = registry.get("lenet-official").recipe
+    assert recipe.learning_rate_in(10) == pytest.approx(0.05)
+    assert recipe.learning_rate_in(11) == pytest.approx(0.005)
+    assert (recipe.momentum, recipe.weight_decay) == (0.9, 1e-4)
+
+
+def test_glorot_uniform_fills_its_range() -> None:
+    graph = sequential((400,), Dense(units=200))
+    kernel = graph.initial_weights(np.random.default_rng(1))["dense1/kernel"]
+    limit = np.sqrt(6 / 600)
+    assert np.abs(kernel).max() <= limit
+    assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.01)
+
+
+def test_he_normal_has_its_deviation_and_no_tail() -> None:
+    graph = sequential((400,), Dense(units=500, initializer="he_normal"))
+    kernel = graph.initial_weights(np.random.default_rng(1))["dense1/kernel"]
+    sigma = np.sqrt(2 / 400)
+    assert kernel.std() == pytest.approx(sigma, rel=0.01)
+    assert np.abs(kernel).max() <= 2 * sigma / 0.8796 + 1e-6
+
+
+def test_channels_first_and_back_changes_nothing() -> None:
+    graph = registry.get("lenet").graph
+    weights = graph.initial_weights(np.random.default_rng(2))
+    back = channels_first.to_graph(graph, channels_first.from_graph(graph, weights))
+    assert weights.keys() == back.keys()
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, back[name])
+
+
+def test_channels_first_computes_the_same_dense_layer() -> None:
+    graph = sequential((3, 4, 2), Flatten(), Dense(units=5))
+    rng = np.random.default_rng(3)
+    weights = graph.initial_weights(rng)
+    image = rng.random((3, 4, 2), np.float32)
+    kernel = channels_first.from_graph(graph, weights)["dense1/kernel"]
+    np.testing.assert_allclose(
+        kernel @ image.transpose(2, 0, 1).ravel(),
+        image.ravel() @ weights["dense1/kernel"],
+        rtol=1e-5,
+    )
+
+
+def test_valid_convolution_shrinks_the_image() -> None:
+    graph = sequential((28, 28, 1), Conv2D(filters=3, kernel=(5, 5), padding="valid"))
+    assert graph.shapes()["conv2d1"] == (24, 24, 3)
