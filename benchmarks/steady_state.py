@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
 from velodrome.statistics import steady_state
 
 SEED = 20170619

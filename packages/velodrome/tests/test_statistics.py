@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from velodrome.statistics import (
     break_even_epoch,
     compare,
