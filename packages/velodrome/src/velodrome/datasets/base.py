@@ -208,6 +208,19 @@ class Dataset(ABC):
         limited(prepared, samples)
         return prepared
 
+    def at_hand(self, wanted: InputSpec) -> bool:
+        """Whether `prepare` would need no network.
+
+        Raises:
+            UserError: as `prepare`, for an original that is not what it should be.
+        """
+        at = home() / "datasets" / self.name
+        return (
+            not self.editions
+            or self._placed(at) is not None
+            or any(_cached(self._folder(at, wanted, None, each)) for each in self.editions)
+        )
+
     def _prepared(self, at: Path, spec: InputSpec, samples: int | None) -> PreparedData:
         if not self.editions:
             return self._converted(at, spec, samples, None)
