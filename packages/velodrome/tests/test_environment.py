@@ -7,11 +7,14 @@ import sys
 import textwrap
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
-from velodrome import environment, interpreters
+from velodrome import engines, environment, interpreters
 from velodrome.errors import UserError
+from velodrome.sources import Sources, sources
 
 _RUNNER = """
 import sys, time
@@ -100,7 +103,7 @@ def test_another_pinned_file_makes_another_environment(pinned, tmp_path):
 
 def test_changed_sources_are_used_at_once_and_nothing_is_installed(pinned, monkeypatch):
     made = _ensure()
-    changed = environment.Sources({"velodrome/__init__.py": b"changed = True\n"})
+    changed = Sources({"velodrome/__init__.py": b"changed = True\n"})
     monkeypatch.setattr(environment, "sources", lambda framework: changed)
     lines: list[str] = []
     after = environment.ensure("tiny", "cpu", report=lines.append)
@@ -244,30 +247,51 @@ def test_a_suiting_python_is_found_behind_a_shim_that_fails(tmp_path, monkeypatc
         interpreters.find("mxnet")
 
 
+_ENGINE = """
+from velodrome.engines.base import Engine
+class {engine}(Engine):
+    name = "{name}"
+    framework = "tiny"
+    build = load = set_weights = weights = train = evaluate = ledger = None
+    def __init__(self, job):
+        import {imports}
+ENGINES = ({engine},)
+"""
+
+
 @pytest.fixture
-def foreign(pinned, tmp_path):
-    """A virtual environment of the user's own that has `tiny`, and stand-ins for our needs."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "own"], check=True)
+def foreign(pinned, tmp_path, monkeypatch):
+    """A Python of the user's own with `tiny` and what workers need; two engines run on `tiny`."""
+    files = dict(sources("tiny").files)
+    registered = dict(engines.registry.all())
+    for name, imports in [("tiny", "tiny"), ("over-tiny", "over_tiny")]:
+        content = _ENGINE.format(engine=name.title().replace("-", ""), name=name, imports=imports)
+        files[f"velodrome/engines/{name.replace('-', '_')}.py"] = content.encode()
+        registered[name] = SimpleNamespace(name=name, framework="tiny")
+    monkeypatch.setattr(environment, "sources", lambda framework: Sources(files))
+    monkeypatch.setattr(engines.registry, "_items", registered)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "own"], check=True)
     python = tmp_path / "own" / "bin" / "python"
     (packages,) = (tmp_path / "own").glob("lib/python*/site-packages")
-    for name in ("tiny", *environment.WORKER_NEEDS):
-        (packages / f"{name}.py").write_text("")
+    (packages / "tiny.py").write_text("")
+    (packages / "needs.pth").write_text(str(Path(msgspec.__file__).parents[1]))
     environment._inspect.cache_clear()
     return python
 
 
 def test_an_adopted_python_is_used_and_left_alone(foreign):
-    before = sorted(foreign.parents[1].rglob("*.pth"))
-    adopted = environment.adopt("tiny", "cpu", foreign, report=print)
+    def content():
+        own = foreign.parents[1].rglob("*")
+        return sorted(path for path in own if "__pycache__" not in path.parts)
+
+    before, lines = content(), []
+    adopted = environment.adopt("tiny", "cpu", foreign, report=lines.append)
+    assert lines == ["over-tiny cannot run in it: ModuleNotFoundError: No module named 'over_tiny'"]
     assert adopted.python == foreign
     assert _state() == "adopted"
     assert environment.describe("tiny", "cpu") == adopted
     assert _ensure() == adopted
-    answer = subprocess.run(
-        environment.command(adopted, "velodrome.home"), env=environment.variables(adopted)
-    )
-    assert answer.returncode == 0
-    assert sorted(foreign.parents[1].rglob("*.pth")) == before
+    assert content() == before
 
     (packages,) = foreign.parents[1].glob("lib/python*/site-packages")
     other = packages / "other-1.0.dist-info"
@@ -276,6 +300,8 @@ def test_an_adopted_python_is_used_and_left_alone(foreign):
     environment._inspect.cache_clear()
     assert environment.describe("tiny", "cpu").hash != adopted.hash
 
+    with pytest.raises(UserError, match="runs in an adopted Python; first: velodrome env remove"):
+        _ensure(interpreter=Path(sys.executable))
     environment.remove("tiny", "cpu", report=print)
     assert foreign.exists()
     assert _state() == "missing"
@@ -292,18 +318,26 @@ def test_an_adopted_python_that_went_away_is_told(foreign):
 
 def test_what_cannot_be_adopted(foreign, tmp_path):
     (packages,) = foreign.parents[1].glob("lib/python*/site-packages")
-    (packages / "msgspec.py").unlink()
-    with pytest.raises(UserError, match=r"-m pip install msgspec$"):
-        environment.adopt("tiny", "cpu", foreign, report=print)
     (packages / "tiny.py").write_text("raise ImportError('no such thing')")
+    with pytest.raises(UserError, match="cannot run tiny: ImportError: no such thing"):
+        environment.adopt("tiny", "cpu", foreign, report=print)
+    (packages / "psutil.py").write_text("raise ImportError")
     environment._inspect.cache_clear()
-    with pytest.raises(UserError, match="cannot import tiny: ImportError: no such thing"):
+    with pytest.raises(UserError, match=r"-m pip install psutil$"):
         environment.adopt("tiny", "cpu", foreign, report=print)
     with pytest.raises(UserError, match="absent does not run"):
         environment.adopt("tiny", "cpu", tmp_path / "absent", report=print)
     with pytest.raises(UserError, match="unknown framework 'nothing'"):
         environment.adopt("nothing", "cpu", foreign, report=print)
     assert _state() == "missing"
+
+
+def test_a_framework_that_no_index_has_asks_to_be_adopted(foreign, pinned):
+    (pinned / "cpu" / "tiny.txt").unlink()
+    with pytest.raises(UserError, match="velodrome env adopt tiny PATH --kind cpu"):
+        environment.describe("tiny", "cpu")
+    environment.adopt("tiny", "cpu", foreign, report=print)
+    assert [each.framework for each in environment.list_all()] == ["tiny"]
 
 
 @pytest.mark.parametrize("kind", environment.KINDS)

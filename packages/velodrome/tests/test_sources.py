@@ -1,11 +1,12 @@
 """What of velodrome runs in a worker is closed: it imports nothing else of velodrome."""
 
 import sys
+from importlib.metadata import PathDistribution
 
 import grimp
 import pytest
 
-from velodrome.sources import WORKER, Sources, sources
+from velodrome.sources import WORKER, Sources, _metadata, sources
 
 _THIRD_PARTY = {"numpy", "psutil", "msgspec", "pynvml", "PIL"}
 _FRAMEWORKS = {"keras", "keras_mxnet", "mxnet", "tensorflow", "jax", "jaxlib", "torch", "neon"}
@@ -86,3 +87,17 @@ def test_placed_whole_and_only_once(tmp_path):
 
 def test_every_part_of_the_worker_is_there(graph):
     assert {_part(module) for module in _modules(graph)} == set(WORKER)
+
+
+def test_a_backend_brings_its_start_up_file_but_not_where_it_was_edited(tmp_path):
+    info = tmp_path / "some-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some\nVersion: 1.0\n")
+    (tmp_path / "some.pth").write_text("import some.bridge\n")
+    (tmp_path / "_some.pth").write_text("/where/it/was/edited\n")
+    names = ("some.pth", "_some.pth", "some-1.0.dist-info/METADATA", "some-1.0.dist-info/RECORD")
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+    assert dict(_metadata(PathDistribution(info))) == {
+        "some.pth": b"import some.bridge\n",
+        "some-1.0.dist-info/METADATA": (info / "METADATA").read_bytes(),
+    }

@@ -200,23 +200,31 @@ def adopt(framework: str, kind: Kind, interpreter: Path, *, report: Report) -> E
     """Use an existing Python for a framework from now on; nothing in it is changed.
 
     Raises:
-        UserError: it does not run, is too old, or lacks the framework or what a worker needs.
+        UserError: it does not run, is too old, lacks what a worker needs, or no engine loads.
     """
-    known = {engine.framework for engine in engines.registry.all().values()}
-    if framework not in known | set(frameworks(kind)):
-        raise unknown("framework", framework, known | set(frameworks(kind)))
+    candidates = _engines(framework)
+    if not candidates:
+        raced = {engine.framework for engine in engines.registry.all().values()}
+        raise unknown("framework", framework, raced)
     # Not resolved: a virtual environment's interpreter is a link that must keep its name.
     path = Path(os.path.abspath(interpreter.expanduser()))
-    found = _inspect(path, (framework, *WORKER_NEEDS))
+    found = _inspect(path, tuple(WORKER_NEEDS))
     if tuple(map(int, found.python.split(".")[:2])) < (3, 11):
         raise UserError(f"{path} is Python {found.python}; velodrome's worker needs 3.11 or later")
-    if framework in found.failed:
-        raise UserError(f"{path} cannot import {framework}: {found.failed[framework]}")
     if found.failed:
         lacking = " ".join(WORKER_NEEDS[name] for name in found.failed)
         raise UserError(f"{path} lacks what a worker needs: {path} -m pip install {lacking}")
+    sources(framework).place(_code())
+    environment = _described(framework, kind, path, _inventory(path, framework), True)
+    obstacles = {name: obstacle(environment, name) for name in candidates}
+    if None not in obstacles.values():
+        name, why = next(iter(obstacles.items()))
+        raise UserError(f"{path} cannot run {name}: {why}")
+    for name, why in obstacles.items():
+        if why is not None:
+            report(f"{name} cannot run in it: {why}")
     _write(_adopted(framework, kind), _Adopted(str(path)))
-    return ensure(framework, kind, report=report)
+    return environment
 
 
 def remove(framework: str, kind: Kind, *, report: Report) -> None:
@@ -268,6 +276,21 @@ def list_all() -> list[Survey]:
     return [survey(framework, kind) for kind in KINDS for framework in frameworks(kind)]
 
 
+def obstacle(environment: Environment, engine: str) -> str | None:
+    """Load an engine in a process of its own: why that fails, or None if it does not."""
+    answer = subprocess.run(
+        command(environment, "velodrome.tryout", engine),
+        env=variables(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if answer.returncode == 0:
+        return None
+    return (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
+
+
 def command(environment: Environment, module: str, *arguments: str) -> list[str]:
     """The command line that runs one of our modules in an environment.
 
@@ -315,10 +338,16 @@ def _interpreter(framework: str, kind: Kind) -> Interpreter:
     return interpreters.find(framework)
 
 
+def _engines(framework: str) -> list[str]:
+    """Names of the engines that run on a framework; the framework's own first."""
+    registered = engines.registry.all().items()
+    return sorted((name for name, engine in registered if engine.framework == framework), key=len)
+
+
 def _check_known(framework: str, kind: Kind) -> None:
     if _requirements(framework, kind).exists():
         return
-    if framework in {engine.framework for engine in engines.registry.all().values()}:
+    if _engines(framework):
         raise UserError(
             f"{framework} is on no package index; have velodrome use a Python that has it: "
             f"velodrome env adopt {framework} PATH --kind {kind}"

@@ -27,6 +27,7 @@ WORKER = (
     "record",
     "registry",
     "trial",
+    "tryout",
     "worker",
     "workloads",
 )
