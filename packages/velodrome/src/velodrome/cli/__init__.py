@@ -14,8 +14,8 @@ import traceback
 from types import FrameType
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from velodrome import __version__
 from velodrome.errors import UserError
@@ -66,10 +66,10 @@ def main() -> None:
     try:
         status = application()(args=arguments, prog_name="velodrome", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:
+        print(f"velodrome: {error.format_message()} (see velodrome --help)", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
         print("velodrome: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:

@@ -5,7 +5,8 @@ from statistics import median
 
 import msgspec
 
-from velodrome.record import Epoch, Record
+from velodrome.record import Record
+from velodrome.statistics import steady_state
 from velodrome.trial import Trial
 
 
@@ -53,12 +54,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 def epoch_time(record: Record) -> float:
     """Seconds of training an epoch: the median over settled epochs, validation excluded."""
-    return median(epoch.train_seconds for epoch in settled(record))
-
-
-def settled(record: Record) -> tuple[Epoch, ...]:
-    """The epochs after warm-up."""
-    return record.epochs[1:] or record.epochs
+    return steady_state([epoch.train_seconds for epoch in record.epochs]).median
 
 
 def samples_per_second(record: Record) -> float:
