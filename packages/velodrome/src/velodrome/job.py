@@ -19,6 +19,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         data: where the prepared data set lies.
         threads: processor cores that the trial may use.
         memory_limit: address space of the worker in bytes, None for no limit.
+        dropout: whether dropout layers drop; without, training repeats to the last digit.
     """
 
     trial: Trial
@@ -26,6 +27,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: PreparedData
     threads: int
     memory_limit: int | None = None
+    dropout: bool = True
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):

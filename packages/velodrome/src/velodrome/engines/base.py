@@ -102,5 +102,20 @@ class Engine(ABC):
         """Loss and accuracy over the validation data, nothing trained."""
 
     @abstractmethod
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        """Loss and gradients of one batch at the present weights; nothing is changed.
+
+        Computed as in training (batch statistics, the job's dropout), but of the
+        cross-entropy alone: a recipe's weight decay has no part in them.
+
+        Args:
+            order: the training samples that make up the batch.
+
+        Returns:
+            The mean cross-entropy over the batch, and its gradient by every trained
+            array, in the graph's names and layouts.
+        """
+
+    @abstractmethod
     def ledger(self) -> Ledger:
         """How this engine really runs; called once the model is built."""

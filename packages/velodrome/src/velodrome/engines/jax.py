@@ -68,6 +68,12 @@ class Jax(Engine):
             loss, correct = losses(params, data[0][index], data[1][index])
             return add(totals, loss, correct, len(index))
 
+        def gradients(params: Any, data: Any, index: Any) -> Any:
+            x, y = data[0][index], data[1][index]
+            (loss, _), grads = jax.value_and_grad(losses, has_aux=True)(params, x, y)
+            return loss, grads
+
+        self._gradients = jax.jit(gradients)
         self._step = jax.jit(step, donate_argnums=0)
         self._check = jax.jit(check, donate_argnums=1)
 
@@ -108,6 +114,12 @@ class Jax(Engine):
         for index in batches(in_sequence(samples), self._job.trial.batch_size):
             totals = self._check(self._params, totals, self._validation, index)
         return Totals(float(totals[0]) / samples, int(totals[1]) / samples)
+
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        import numpy as np
+
+        loss, gradients = self._gradients(self._params, self._train, order)
+        return float(loss), {name: np.asarray(value) for name, value in gradients.items()}
 
     def ledger(self) -> Ledger:
         import jax

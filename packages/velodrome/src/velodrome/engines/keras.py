@@ -23,6 +23,8 @@ from velodrome.workloads.graph import (
     Weights,
 )
 
+_LONG_STEP = 2.0**20
+
 
 class Keras(Engine):
     """What the four Keras engines share.
@@ -50,21 +52,30 @@ class Keras(Engine):
         import keras
 
         recipe = self._job.trial.recipe
-        self._model = _model(self._job.graph, recipe.weight_decay)
-        crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        # With a weight penalty in Keras's own loss, cross-entropy needs a metric of its own.
-        self._loss_name = "crossentropy" if recipe.weight_decay else "loss"
-        extra = (
-            [keras.metrics.SparseCategoricalCrossentropy(name="crossentropy", from_logits=True)]
-            if recipe.weight_decay
-            else []
+        self._model = self._compiled(
+            keras.optimizers.SGD(recipe.learning_rate, recipe.momentum), recipe.weight_decay
         )
-        self._model.compile(
-            optimizer=keras.optimizers.SGD(recipe.learning_rate, recipe.momentum),
-            loss=crossentropy,
-            metrics=["accuracy", *extra],
+
+    def _compiled(self, optimizer: Any, weight_decay: float) -> Any:
+        """A model of the job's graph, ready for `fit`.
+
+        With a weight penalty in Keras's own loss, cross-entropy is a metric besides.
+        """
+        import keras
+
+        model = _model(self._job.graph, weight_decay)
+        model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[
+                "accuracy",
+                keras.metrics.SparseCategoricalCrossentropy(name="crossentropy", from_logits=True),
+            ]
+            if weight_decay
+            else ["accuracy"],
         )
-        self._model.optimizer.build(self._model.trainable_variables)
+        model.optimizer.build(model.trainable_variables)
+        return model
 
     def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
         self._train = train
@@ -72,20 +83,19 @@ class Keras(Engine):
 
     def set_weights(self, weights: Weights) -> None:
         for name, array in weights.items():
-            self._variable(name).assign(array)
+            _variable(self._model, name).assign(array)
         for variable in self._model.optimizer.variables:
             if variable is not self._model.optimizer.learning_rate:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
 
-    def _variable(self, name: str) -> Any:
-        node, array = name.split("/")
-        return getattr(self._model.get_layer(node), array)
-
     def weights(self) -> Weights:
+        return self._read(self._model)
+
+    def _read(self, model: Any) -> Weights:
         import keras
 
         names = self._job.graph.parameters()
-        return {name: keras.ops.convert_to_numpy(self._variable(name)) for name in names}
+        return {name: keras.ops.convert_to_numpy(_variable(model, name)) for name in names}
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         self._model.optimizer.learning_rate = learning_rate
@@ -97,7 +107,7 @@ class Keras(Engine):
             shuffle=False,
             verbose=0,
         ).history
-        return Totals(history[self._loss_name][0], history["accuracy"][0])
+        return _totals({name: values[0] for name, values in history.items()})
 
     def evaluate(self) -> Totals:
         logs = self._model.evaluate(
@@ -106,7 +116,30 @@ class Keras(Engine):
             verbose=0,
             return_dict=True,
         )
-        return Totals(logs[self._loss_name], logs["accuracy"])
+        return _totals(logs)
+
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        """What `fit` does in one step of plain gradient descent on a copy of the model.
+
+        The step is so long that the weights it starts from vanish against it: the
+        gradients keep float32's full precision, and a power of two rounds nothing.
+        """
+        import keras
+
+        model = self._compiled(keras.optimizers.SGD(_LONG_STEP), 0.0)
+        before = self.weights()
+        for name, array in before.items():
+            _variable(model, name).assign(array)
+        x, y = self._train
+        history = model.fit(
+            x[order], y[order], batch_size=len(order), shuffle=False, verbose=0
+        ).history
+        after = self._read(model)
+        gradients = {
+            name: ((before[name].astype(np.float64) - after[name]) / _LONG_STEP).astype(np.float32)
+            for name in self._job.graph.parameters()
+        }
+        return history["loss"][0], gradients
 
     def ledger(self) -> Ledger:
         import keras
@@ -193,6 +226,15 @@ class KerasTorch(Keras):
         import torch
 
         return int(torch.get_num_threads())
+
+
+def _totals(logs: dict[str, float]) -> Totals:
+    return Totals(logs.get("crossentropy", logs["loss"]), logs["accuracy"])
+
+
+def _variable(model: Any, name: str) -> Any:
+    node, array = name.split("/")
+    return getattr(model.get_layer(node), array)
 
 
 ENGINES = (KerasMXNet, KerasTensorFlow, KerasJax, KerasTorch)

@@ -120,6 +120,18 @@ class MXNet(Engine):
         mx.nd.waitall()
         return _totals(loss_sum, correct, len(labels))
 
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        import mxnet as mx
+
+        images, labels = self._train
+        with mx.autograd.record():
+            loss, _ = self._block(mx.nd.array(images[order]), mx.nd.array(labels[order]))
+            loss = loss.mean()
+        loss.backward()
+        names = self._job.graph.parameters()
+        arrays = {name: self._parameter(name).grad().asnumpy() for name in names}
+        return float(loss.asscalar()), channels_first.to_graph(self._job.graph, arrays)
+
     def ledger(self) -> Ledger:
         import mxnet as mx
 

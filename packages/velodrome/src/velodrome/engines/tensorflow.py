@@ -64,12 +64,13 @@ class TensorFlow(Engine):
             self._correct.assign_add(right)
             return tf.reduce_mean(each)
 
-        def step(x: Any, y: Any) -> None:
+        def gradients(x: Any, y: Any) -> Any:
             with tf.GradientTape() as tape:
                 loss = losses(x, y)
-            names = list(self._params)
-            gradients = tape.gradient(loss, [self._params[name] for name in names])
-            for name, gradient in zip(names, gradients, strict=True):
+            return loss, tape.gradient(loss, self._params)
+
+        def step(x: Any, y: Any) -> None:
+            for name, gradient in gradients(x, y)[1].items():
                 parameter, velocity = self._params[name], self._velocity[name]
                 if recipe.weight_decay and name.endswith("/kernel"):
                     gradient += recipe.weight_decay * parameter
@@ -83,6 +84,7 @@ class TensorFlow(Engine):
             tf.TensorSpec((None, *graph.input_shape), tf.float32),
             tf.TensorSpec((None,), tf.int32),
         ]
+        self._gradients = tf.function(gradients, input_signature=signature)
         self._step = tf.function(step, input_signature=signature)
         self._check = tf.function(losses, input_signature=signature)
 
@@ -115,6 +117,13 @@ class TensorFlow(Engine):
             function(tf.constant(x[index]), tf.constant(y[index]))
         samples = len(order)
         return Totals(float(self._loss_sum) / samples, int(self._correct) / samples)
+
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        import tensorflow as tf
+
+        x, y = self._train
+        loss, gradients = self._gradients(tf.constant(x[order]), tf.constant(y[order]))
+        return float(loss), {name: value.numpy() for name, value in gradients.items()}
 
     def ledger(self) -> Ledger:
         import tensorflow as tf

@@ -133,6 +133,19 @@ class Torch(Engine):
                 correct += (logits.argmax(1) == labels).sum()
         return Totals(float(loss_sum) / len(y), float(correct) / len(y))
 
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        import torch
+
+        self._model.train()
+        x, y = self._batch(self._train, torch.from_numpy(order))
+        loss = self._loss(self._model(x), y)
+        names, parameters = zip(*self._model.named_parameters(), strict=True)
+        gradients = torch.autograd.grad(loss, parameters)
+        arrays = {
+            _graph_name(name): each.numpy() for name, each in zip(names, gradients, strict=True)
+        }
+        return loss.item(), channels_first.to_graph(self._job.graph, arrays)
+
     def ledger(self) -> Ledger:
         import torch
 
