@@ -109,7 +109,7 @@ def _job(
         settings=configuration.settings,
         seed=study.seed,
         repeat=repeat,
-        environment=environment.describe(*_place(configuration)).hash,
+        environment=_hash(configuration),
     )
     return Job(
         trial=trial,
@@ -118,6 +118,14 @@ def _job(
         threads=machine.cores,
         memory_limit=_bytes(study.memory_limit),
     )
+
+
+def _hash(of: Trial | Configuration) -> str:
+    """Of the environment, empty where there can be none: such a trial ends as a failure."""
+    try:
+        return environment.describe(*_place(of)).hash
+    except UserError:
+        return ""
 
 
 def _place(of: Trial | Configuration) -> tuple[str, Kind]:
@@ -239,10 +247,7 @@ def again(folder: Path, short_id: str, memory_limit: float | None) -> Job:
     now = {
         "the workload": (workload.digest(), trial.graph),
         "the data": (data.fingerprint, trial.data),
-        "the environment or our code in it": (
-            environment.describe(*_place(trial)).hash,
-            trial.environment,
-        ),
+        "the environment or our code in it": (_hash(trial), trial.environment),
     }
     if changed := [what for what, (present, past) in now.items() if present != past]:
         raise UserError(f"trial {short_id} cannot be run again: {', '.join(changed)} has changed")

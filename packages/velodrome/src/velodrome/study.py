@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from velodrome import datasets, engines, workloads, yaml
+from velodrome import datasets, engines, environment, workloads, yaml
 from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.record import Site
@@ -100,13 +100,18 @@ def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
         for name in names:
             if name not in workloads.registry.all():
                 raise unknown("workload or study", name, [*workloads.registry.all(), *bundled()])
-        every_engine = list(engines.registry.all())
-        raw = {"name": "-".join(names), "workloads": names, "engines": every_engine}
+        raw = {"name": "-".join(names), "workloads": names, "engines": _at_hand()}
         return parse(raw | dict(changes or {}), where="command line")
     raw = yaml.read(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a study is a mapping of keys to values")
     return parse({"name": path.stem} | raw | dict(changes or {}), where=str(path))
+
+
+def _at_hand() -> list[str]:
+    """Engines whose framework can be installed, or was adopted."""
+    frameworks = environment.frameworks("cpu") + environment.frameworks("gpu")
+    return [name for name, each in engines.registry.all().items() if each.framework in frameworks]
 
 
 def bundled() -> list[str]:
