@@ -27,7 +27,7 @@ def trial(**changes: Any) -> Trial:
         batch_size=64,
         epochs=3,
         drop_last=False,
-        precision="float32",
+        dtype="float32",
         settings="tuned",
         seed=0,
         repeat=0,

@@ -23,7 +23,7 @@ def test_every_field_changes_the_id() -> None:
         batch_size=65,
         epochs=4,
         drop_last=True,
-        precision="tf32",
+        dtype="tf32",
         settings="stock",
         seed=1,
         repeat=1,

@@ -105,7 +105,7 @@ def _job(
         batch_size=configuration.batch_size,
         epochs=configuration.epochs,
         drop_last=study.drop_last,
-        precision=configuration.precision,
+        dtype=configuration.dtype,
         settings=configuration.settings,
         seed=study.seed,
         repeat=repeat,

@@ -14,7 +14,7 @@ from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.record import Site
 from velodrome.registry import unknown
-from velodrome.trial import Precision, Settings
+from velodrome.trial import DType, Settings
 from velodrome.workloads.recipe import Recipe
 
 Count = Annotated[int, Meta(ge=1)]
@@ -28,7 +28,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         name: names the run folder.
-        workloads, engines, devices, batch_sizes, epochs, settings, precisions: the axes.
+        workloads, engines, devices, batch_sizes, epochs, settings, dtypes: the axes.
             Batch sizes and epochs left out are each workload's own.
         recipe: values to try for parameters of the workloads' recipes.
         repeats: fresh processes for each configuration.
@@ -49,7 +49,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     batch_sizes: tuple[Count, ...] = ()
     epochs: tuple[Count, ...] = ()
     settings: Annotated[tuple[Settings, ...], Meta(min_length=1)] = ("tuned",)
-    precisions: Annotated[tuple[Precision, ...], Meta(min_length=1)] = ("float32",)
+    dtypes: Annotated[tuple[DType, ...], Meta(min_length=1)] = ("float32",)
     recipe: dict[str, tuple[Any, ...]] = {}
     repeats: Count = 1
     dataset: str | None = None
@@ -71,12 +71,12 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     epochs: int
     settings: Settings
-    precision: Precision
+    dtype: DType
     recipe: Recipe
 
 
-_AXES = ("workloads", "engines", "devices", "batch_sizes", "epochs", "settings", "precisions")
-_EXCLUDABLE = ("engine", "workload", "devices", "batch_size", "epochs", "settings", "precision")
+_AXES = ("workloads", "engines", "devices", "batch_sizes", "epochs", "settings", "dtypes")
+_EXCLUDABLE = ("engine", "workload", "devices", "batch_size", "epochs", "settings", "dtype")
 
 
 def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
@@ -214,9 +214,9 @@ def configurations(study: Study) -> Iterator[Configuration]:
     """
     for name in study.workloads:
         workload = workloads.registry.get(name)
-        for devices, precision, settings, epochs, batch_size, changes, engine in itertools.product(
+        for devices, dtype, settings, epochs, batch_size, changes, engine in itertools.product(
             study.devices,
-            study.precisions,
+            study.dtypes,
             study.settings,
             study.epochs or (workload.epochs,),
             study.batch_sizes or (workload.batch_size,),
@@ -230,7 +230,7 @@ def configurations(study: Study) -> Iterator[Configuration]:
                 batch_size=batch_size,
                 epochs=epochs,
                 settings=settings,
-                precision=precision,
+                dtype=dtype,
                 recipe=_changed(workload.recipe, changes),
             )
             if not any(_matches(configuration, each) for each in study.exclude):

@@ -7,7 +7,7 @@ import msgspec
 
 from velodrome.workloads.recipe import Recipe
 
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+DType = Literal["float32", "tf32", "bfloat16", "float16"]
 Settings = Literal["stock", "tuned"]
 
 
@@ -26,7 +26,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         batch_size: samples a step over all devices.
         epochs: passes over the training data.
         drop_last: leave out a last batch that is not full.
-        precision: arithmetic asked for.
+        dtype: arithmetic asked for.
         settings: `stock` leaves the framework alone, `tuned` sets what its experts set.
         seed: the study's seed.
         repeat: 0 for the first run of this configuration, 1 for the second, ...
@@ -44,7 +44,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     batch_size: int
     epochs: int
     drop_last: bool
-    precision: Precision
+    dtype: DType
     settings: Settings
     seed: int
     repeat: int

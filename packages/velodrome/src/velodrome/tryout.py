@@ -27,7 +27,7 @@ def main() -> None:
         batch_size=1,
         epochs=1,
         drop_last=False,
-        precision="float32",
+        dtype="float32",
         settings="tuned",
         seed=0,
         repeat=0,

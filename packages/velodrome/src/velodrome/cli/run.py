@@ -21,7 +21,9 @@ def command(
     samples: Annotated[int | None, typer.Option(help="Limit on the training samples.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Fresh processes a configuration.")] = None,
     settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Arithmetic: float32, tf32, bfloat16, float16.")
+    ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(help="A recipe's parameter: learning_rate=0.05,0.01 (repeatable)."),
@@ -61,7 +63,7 @@ def command(
         "batch_sizes": _several(batch_size),
         "epochs": _several(epochs),
         "settings": _several(settings),
-        "precisions": _several(precision),
+        "dtypes": _several(dtype),
         "recipe": _assignments(recipe, "--recipe"),
         "exclude": [_assignments([each], "--exclude") for each in exclude or ()],
         "dataset": dataset,

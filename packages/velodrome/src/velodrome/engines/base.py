@@ -55,8 +55,8 @@ class Engine(ABC):
         """Why this engine cannot run that trial at all, or None."""
         if trial.devices != "cpu":
             return f"{cls.name} runs on one cpu so far, not on {trial.devices}"
-        if trial.precision != "float32":
-            return f"{cls.name} trains in float32 so far, not in {trial.precision}"
+        if trial.dtype != "float32":
+            return f"{cls.name} trains in float32 so far, not in {trial.dtype}"
         return None
 
     @classmethod

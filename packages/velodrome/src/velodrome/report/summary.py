@@ -139,7 +139,7 @@ def describe(trial: Trial) -> str:
         f"{trial.epochs} epoch{'s' if trial.epochs > 1 else ''}",
         f"learning rate {recipe.learning_rate:g}",
         f"momentum {recipe.momentum:g}" if recipe.momentum else "",
-        trial.precision,
+        trial.dtype,
         f"{trial.settings} settings",
     ]
     return ", ".join(part for part in parts if part)
