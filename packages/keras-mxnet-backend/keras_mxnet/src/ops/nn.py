@@ -1,0 +1,567 @@
+"""`keras.ops.nn` on MXNet."""
+
+import math as python_math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras.src import backend
+from keras.src.backend.common.backend_utils import (
+    canonicalize_axis,
+    check_conv_input_channels,
+    compute_conv_transpose_output_shape,
+    compute_conv_transpose_padding_args_for_jax,
+)
+from keras.src.backend.common.dtypes import result_type
+
+from keras_mxnet.src import indexing
+from keras_mxnet.src.convert import cast, convert_to_tensor
+from keras_mxnet.src.fallback import host
+from keras_mxnet.src.invoke import invoke, invoke_all
+from keras_mxnet.src.ops import numpy as ops
+from keras_mxnet.src.ops.math import erf, logsumexp, rsqrt
+from keras_mxnet.src.ops.numpy import _floating
+from keras_mxnet.src.tensor import Tensor
+
+# Activations.
+
+
+def relu(x: Any) -> Tensor:
+    return invoke("_npx_relu", [convert_to_tensor(x)])
+
+
+def relu6(x: Any) -> Tensor:
+    return ops.clip(x, 0.0, 6.0)
+
+
+def sigmoid(x: Any) -> Tensor:
+    return invoke("_npx_sigmoid", [_floating(x)])
+
+
+def sparse_sigmoid(x: Any) -> Tensor:
+    return ops.clip(ops.multiply(ops.add(_floating(x), 1.0), 0.5), 0.0, 1.0)
+
+
+def tanh(x: Any) -> Tensor:
+    return ops.tanh(x)
+
+
+def tanh_shrink(x: Any) -> Tensor:
+    x = _floating(x)
+    return ops.subtract(x, ops.tanh(x))
+
+
+def softplus(x: Any) -> Tensor:
+    x = _floating(x)
+    return ops.add(ops.maximum(x, 0.0), ops.log1p(ops.exp(ops.negative(ops.absolute(x)))))
+
+
+def softsign(x: Any) -> Tensor:
+    x = _floating(x)
+    return ops.divide(x, ops.add(ops.absolute(x), 1.0))
+
+
+def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
+    x = _floating(x)
+    beyond = ops.maximum(ops.subtract(ops.absolute(x), threshold), 0.0)
+    return ops.multiply(ops.sign(x), beyond)
+
+
+def sparse_plus(x: Any) -> Tensor:
+    x = _floating(x)
+    curve = ops.multiply(ops.square(ops.add(x, 1.0)), 0.25)
+    return ops.where(
+        ops.less_equal(x, -1.0), ops.zeros_like(x), ops.where(ops.less(x, 1.0), curve, x)
+    )
+
+
+def silu(x: Any) -> Tensor:
+    x = _floating(x)
+    return ops.multiply(x, sigmoid(x))
+
+
+def squareplus(x: Any, b: Any = 4) -> Tensor:
+    x = _floating(x)
+    return ops.multiply(ops.add(x, ops.sqrt(ops.add(ops.square(x), b))), 0.5)
+
+
+def log_sigmoid(x: Any) -> Tensor:
+    return ops.negative(softplus(ops.negative(_floating(x))))
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
+    x = convert_to_tensor(x)
+    return invoke("_npx_leaky_relu", [x], {"act_type": "leaky", "slope": negative_slope})
+
+
+def hard_sigmoid(x: Any) -> Tensor:
+    return ops.clip(ops.add(ops.multiply(_floating(x), 1.0 / 6.0), 0.5), 0.0, 1.0)
+
+
+def hard_silu(x: Any) -> Tensor:
+    x = _floating(x)
+    return ops.multiply(x, hard_sigmoid(x))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    return invoke("_npx_leaky_relu", [_floating(x)], {"act_type": "elu", "slope": alpha})
+
+
+def selu(x: Any) -> Tensor:
+    # Constants of Klambauer et al., "Self-Normalizing Neural Networks" (2017).
+    return ops.multiply(elu(x, 1.6732632423543772), 1.0507009873554805)
+
+
+def gelu(x: Any, approximate: bool = True) -> Tensor:
+    x = _floating(x)
+    if approximate:
+        inner = ops.add(x, ops.multiply(ops.power(x, 3), 0.044715))
+        curve = ops.tanh(ops.multiply(inner, python_math.sqrt(2.0 / python_math.pi)))
+    else:
+        curve = erf(ops.multiply(x, python_math.sqrt(0.5)))
+    return ops.multiply(ops.multiply(x, ops.add(curve, 1.0)), 0.5)
+
+
+def celu(x: Any, alpha: float = 1.0) -> Tensor:
+    x = _floating(x)
+    negative = ops.multiply(ops.expm1(ops.divide(ops.minimum(x, 0.0), alpha)), alpha)
+    return ops.add(ops.maximum(x, 0.0), negative)
+
+
+def glu(x: Any, axis: int = -1) -> Tensor:
+    x = convert_to_tensor(x)
+    if x.shape[axis] % 2:
+        raise ValueError(
+            f"axis size must be divisible by 2. Received: x.shape={x.shape} with axis={axis}"
+        )
+    left, right = ops.split(x, 2, axis)
+    return ops.multiply(left, sigmoid(right))
+
+
+def hard_tanh(x: Any) -> Tensor:
+    return ops.clip(x, -1.0, 1.0)
+
+
+def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
+    x = convert_to_tensor(x)
+    return ops.where(ops.greater(ops.absolute(x), threshold), x, ops.zeros_like(x))
+
+
+def threshold(x: Any, threshold: Any, default_value: Any) -> Tensor:
+    x = convert_to_tensor(x)
+    return ops.where(ops.greater(x, threshold), x, ops.full_like(x, default_value))
+
+
+def _over_axis(name: str, x: Any, axis: Any) -> Tensor:
+    x = _floating(x)
+    if axis is None:
+        return ops.reshape(_over_axis(name, ops.ravel(x), -1), x.shape)
+    if isinstance(axis, (list, tuple)):
+        axes = [canonicalize_axis(a, x.ndim) for a in axis]
+        rest = [a for a in range(x.ndim) if a not in axes]
+        order = rest + axes
+        moved = ops.transpose(x, order)
+        flat = ops.reshape(moved, (*moved.shape[: len(rest)], -1))
+        result = ops.reshape(_over_axis(name, flat, -1), moved.shape)
+        return ops.transpose(result, [order.index(a) for a in range(x.ndim)])
+    return invoke(name, [x], {"axis": axis})
+
+
+def softmax(x: Any, axis: Any = -1) -> Tensor:
+    return _over_axis("_npx_softmax", x, axis)
+
+
+def log_softmax(x: Any, axis: Any = -1) -> Tensor:
+    return _over_axis("_npx_log_softmax", x, axis)
+
+
+def sparsemax(x: Any, axis: int = -1) -> Tensor:
+    """Martins and Astudillo, "From Softmax to Sparsemax" (2016), algorithm 1."""
+    x = convert_to_tensor(x)
+    axis = canonicalize_axis(axis, x.ndim)
+    ordered = ops.flip(ops.sort(x, axis), axis)
+    place = [1] * x.ndim
+    place[axis] = -1
+    ranks = cast(ops.reshape(np.arange(1, x.shape[axis] + 1), place), x.dtype)
+    sums = ops.cumsum(ordered, axis)
+    support = cast(ops.greater(ops.add(ops.multiply(ordered, ranks), 1.0), sums), x.dtype)
+    count = ops.sum(support, axis, keepdims=True)
+    total = ops.sum(ops.multiply(ordered, support), axis, keepdims=True)
+    return ops.maximum(ops.subtract(x, ops.divide(ops.subtract(total, 1.0), count)), 0.0)
+
+
+# Convolution and pooling. MXNet's operators are channels-first; same-padding that is not the same
+# on both sides is padded beforehand.
+
+
+def _spatial(value: Any, count: int) -> tuple[int, ...]:
+    return (value,) * count if isinstance(value, int) else tuple(value)
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    return ops.transpose(x, (0, x.ndim - 1, *range(1, x.ndim - 1)))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return ops.transpose(x, (0, *range(2, x.ndim), 1))
+
+
+def _same_padding(
+    lengths: Sequence[int], windows: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return how much "same" pads before and after each spatial dimension."""
+    widths = []
+    for length, window, stride in zip(lengths, windows, strides, strict=True):
+        total = max((-(-length // stride) - 1) * stride + window - length, 0)
+        widths.append((total // 2, total - total // 2))
+    return widths
+
+
+def _padded(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
+    return ops.pad(x, [(0, 0), (0, 0), *widths], constant_values=value)
+
+
+def _pool(
+    inputs: Any, kind: str, pool_size: Any, strides: Any, padding: str, data_format: str | None
+) -> Tensor:
+    x = convert_to_tensor(inputs)
+    data_format = backend.standardize_data_format(data_format)
+    count = x.ndim - 2
+    window = _spatial(pool_size, count)
+    strides = window if strides is None else _spatial(strides, count)
+    if data_format == "channels_last":
+        x = _channels_first(x)
+    widths = [(0, 0)] * count
+    if padding == "same":
+        widths = _same_padding(x.shape[2:], window, strides)
+    symmetric = all(a == b for a, b in widths)
+    lengths = x.shape[2:]
+    if not symmetric:
+        x = _padded(x, widths, float(np.finfo("float32").min) if kind == "max" else 0.0)
+    attributes = {
+        "kernel": window,
+        "stride": strides,
+        "pad": tuple(a for a, _ in widths) if symmetric else (0,) * count,
+        "pool_type": kind,
+        "pooling_convention": "valid",
+        "count_include_pad": not symmetric,
+    }
+    result = invoke("_npx_pooling", [x], attributes)
+    if kind == "avg" and not symmetric:
+        # What was padded beforehand was counted in; scale it out.
+        counted = np.ones((1, 1))
+        for length, size, stride, (before, after) in zip(
+            lengths, window, strides, widths, strict=True
+        ):
+            ones = np.pad(np.ones(length), (before, after))
+            sums = np.lib.stride_tricks.sliding_window_view(ones, size)[::stride].sum(-1)
+            counted = counted[..., None] * (size / sums)
+        result = ops.multiply(result, cast(counted, result.dtype))
+    return _channels_last(result) if data_format == "channels_last" else result
+
+
+def max_pool(
+    inputs: Any,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Tensor:
+    return _pool(inputs, "max", pool_size, strides, padding, data_format)
+
+
+def average_pool(
+    inputs: Any,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Tensor:
+    return _pool(inputs, "avg", pool_size, strides, padding, data_format)
+
+
+def _adaptive_pool(inputs: Any, output_size: Any, data_format: str | None, reduce: Any) -> Tensor:
+    x = convert_to_tensor(inputs)
+    data_format = backend.standardize_data_format(data_format)
+    first = 1 if data_format == "channels_last" else 2
+    for i, size in enumerate(_spatial(output_size, x.ndim - 2)):
+        axis, length = first + i, x.shape[first + i]
+        parts = [
+            reduce(
+                ops._cut(x, axis, (j * length) // size, -(-((j + 1) * length) // size)),
+                axis,
+                keepdims=True,
+            )
+            for j in range(size)
+        ]
+        x = ops.concatenate(parts, axis)
+    return x
+
+
+def adaptive_average_pool(inputs: Any, output_size: Any, data_format: str | None = None) -> Tensor:
+    return _adaptive_pool(inputs, output_size, data_format, ops.mean)
+
+
+def adaptive_max_pool(inputs: Any, output_size: Any, data_format: str | None = None) -> Tensor:
+    return _adaptive_pool(inputs, output_size, data_format, ops.max)
+
+
+def conv(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = 1,
+) -> Tensor:
+    x, kernel = convert_to_tensor(inputs), convert_to_tensor(kernel)
+    dtype = result_type(x.dtype, kernel.dtype)
+    x, kernel = cast(x, dtype), cast(kernel, dtype)
+    data_format = backend.standardize_data_format(data_format)
+    check_conv_input_channels(x, kernel, data_format)
+    count = x.ndim - 2
+    if data_format == "channels_last":
+        x = _channels_first(x)
+    # From (spatial..., in, out) to (out, in, spatial...).
+    kernel = ops.transpose(kernel, (count + 1, count, *range(count)))
+    result = _convolve(x, kernel, strides, padding, dilation_rate, x.shape[1] // kernel.shape[1])
+    return _channels_last(result) if data_format == "channels_last" else result
+
+
+def _convolve(
+    x: Tensor, kernel: Tensor, strides: Any, padding: str, dilation_rate: Any, groups: int
+) -> Tensor:
+    """Convolve (batch, in, spatial...) with (out, in / groups, spatial...)."""
+    count = x.ndim - 2
+    strides, dilation = _spatial(strides, count), _spatial(dilation_rate, count)
+    size = kernel.shape[2:]
+    widths = [(0, 0)] * count
+    if padding == "same":
+        reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+        widths = _same_padding(x.shape[2:], reach, strides)
+    if any(a != b for a, b in widths):
+        x, widths = _padded(x, widths, 0.0), [(0, 0)] * count
+    return invoke(
+        "_npx_convolution",
+        [x, kernel],
+        {
+            "kernel": size,
+            "stride": strides,
+            "dilate": dilation,
+            "pad": tuple(a for a, _ in widths),
+            "num_filter": kernel.shape[0],
+            "num_group": groups,
+            "no_bias": True,
+        },
+    )
+
+
+def depthwise_conv(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = 1,
+) -> Tensor:
+    kernel = convert_to_tensor(kernel)
+    *size, channels, multiplier = kernel.shape
+    kernel = ops.reshape(kernel, (*size, 1, channels * multiplier))
+    return conv(inputs, kernel, strides, padding, data_format, dilation_rate)
+
+
+def separable_conv(
+    inputs: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = 1,
+) -> Tensor:
+    x = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
+    return conv(x, pointwise_kernel, 1, "valid", data_format, 1)
+
+
+def conv_transpose(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    output_padding: Any = None,
+    data_format: str | None = None,
+    dilation_rate: Any = 1,
+) -> Tensor:
+    x, kernel = convert_to_tensor(inputs), convert_to_tensor(kernel)
+    dtype = result_type(x.dtype, kernel.dtype)
+    x, kernel = cast(x, dtype), cast(kernel, dtype)
+    data_format = backend.standardize_data_format(data_format)
+    count = x.ndim - 2
+    strides, dilation = _spatial(strides, count), _spatial(dilation_rate, count)
+    size = kernel.shape[:count]
+    filters = kernel.shape[count]
+    lengths = compute_conv_transpose_output_shape(
+        x.shape, size, filters, strides, padding, output_padding, data_format, dilation
+    )
+    lengths = lengths[1:-1] if data_format == "channels_last" else lengths[2:]
+    widths = compute_conv_transpose_padding_args_for_jax(
+        x.shape, kernel.shape, strides, padding, output_padding, dilation
+    )
+    if data_format == "channels_last":
+        x = _channels_first(x)
+    # From (spatial..., out, in) to (in, out, spatial...).
+    kernel = ops.transpose(kernel, (count + 1, count, *range(count)))
+    whole = invoke(
+        "_npx_deconvolution",
+        [x, kernel],
+        {
+            "kernel": size,
+            "stride": strides,
+            "dilate": dilation,
+            "num_filter": filters,
+            "no_bias": True,
+        },
+    )
+    # The operator gives every element a kernel reaches; cut (or pad) to the window asked for.
+    key: list[Any] = [slice(None), slice(None)]
+    pads: list[tuple[int, int]] = []
+    for i in range(count):
+        reach = (size[i] - 1) * dilation[i] + 1
+        start = reach - 1 - widths[i][0]
+        stop = start + lengths[i]
+        have = whole.shape[2 + i]
+        pads.append((max(-start, 0), max(stop - have, 0)))
+        key.append(slice(max(start, 0), min(stop, have)))
+    result = _padded(indexing.getitem(whole, tuple(key)), pads, 0.0)
+    return _channels_last(result) if data_format == "channels_last" else result
+
+
+# Categories.
+
+
+def one_hot(
+    x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
+) -> Tensor:
+    if sparse:
+        raise ValueError("Unsupported value `sparse=True` with mxnet backend")
+    x = cast(x, "int64")
+    dtype = backend.standardize_dtype(dtype or backend.floatx())
+    axis = canonicalize_axis(axis, x.ndim + 1)
+    place = [1] * (x.ndim + 1)
+    place[axis] = num_classes
+    return cast(ops.equal(ops.expand_dims(x, axis), np.arange(num_classes).reshape(place)), dtype)
+
+
+def multi_hot(
+    x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
+) -> Tensor:
+    if sparse:
+        raise ValueError("Unsupported value `sparse=True` with mxnet backend")
+    x = convert_to_tensor(x)
+    reduced = 1 if x.ndim > 1 else 0
+    return ops.max(one_hot(x, num_classes, axis, dtype), reduced)
+
+
+def _same_shapes(target: Tensor, output: Tensor) -> None:
+    if target.shape != output.shape:
+        raise ValueError(
+            "Arguments `target` and `output` must have the same shape. Received: "
+            f"target.shape={target.shape}, output.shape={output.shape}"
+        )
+
+
+def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Tensor:
+    if from_logits:
+        return log_softmax(output, axis)
+    output = ops.divide(output, ops.sum(output, axis, keepdims=True))
+    return ops.log(ops.clip(output, backend.epsilon(), 1.0 - backend.epsilon()))
+
+
+def categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Tensor:
+    target, output = convert_to_tensor(target), convert_to_tensor(output)
+    _same_shapes(target, output)
+    if target.ndim < 1:
+        raise ValueError(
+            "Arguments `target` and `output` must be at least rank 1. Received: "
+            f"target.shape={target.shape}, output.shape={output.shape}"
+        )
+    logs = _log_probabilities(output, from_logits, axis)
+    return ops.negative(ops.sum(ops.multiply(target, logs), axis))
+
+
+def sparse_categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Tensor:
+    target, output = convert_to_tensor(target, "int32"), convert_to_tensor(output)
+    if output.ndim < 1:
+        raise ValueError(
+            f"Argument `output` must be at least rank 1. Received: output.shape={output.shape}"
+        )
+    axis = canonicalize_axis(axis, output.ndim)
+    if target.ndim == output.ndim and target.shape[axis] == 1:
+        target = ops.squeeze(target, axis)
+    if target.shape != output.shape[:axis] + output.shape[axis + 1 :]:
+        raise ValueError(
+            "Arguments `target` and `output` must have the same shape up until the last "
+            f"dimension: target.shape={target.shape}, output.shape={output.shape}"
+        )
+    logs = _log_probabilities(output, from_logits, axis)
+    picked = invoke("_npx_pick", [logs, target], {"axis": axis, "mode": "clip"}, logs.dtype)
+    return ops.negative(picked)
+
+
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    target, output = convert_to_tensor(target), convert_to_tensor(output)
+    _same_shapes(target, output)
+    target = cast(target, output.dtype)
+    if from_logits:
+        # max(x, 0) - x z + log(1 + exp(-|x|)), which no x overflows.
+        return ops.subtract(softplus(output), ops.multiply(output, target))
+    output = ops.clip(output, backend.epsilon(), 1.0 - backend.epsilon())
+    positive = ops.multiply(target, ops.log(output))
+    negative = ops.multiply(ops.subtract(1.0, target), ops.log(ops.subtract(1.0, output)))
+    return ops.negative(ops.add(positive, negative))
+
+
+# Normalisation.
+
+
+def moments(
+    x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False
+) -> tuple[Tensor, Tensor]:
+    if synchronized:
+        raise NotImplementedError("Argument synchronized=True is not supported with MXNet.")
+    x = convert_to_tensor(x)
+    dtype = x.dtype
+    compute = cast(x, "float32") if dtype == "float16" else x
+    mean = ops.mean(compute, axes, keepdims=True)
+    variance = ops.mean(ops.square(ops.subtract(compute, mean)), axes, keepdims=True)
+    if not keepdims:
+        mean, variance = ops.squeeze(mean, axes), ops.squeeze(variance, axes)
+    if dtype == "float16":
+        limit = float(np.finfo("float16").max)
+        mean, variance = (ops.clip(m, -limit, limit) for m in (mean, variance))
+    return cast(mean, dtype), cast(variance, dtype)
+
+
+def batch_normalization(
+    x: Any,
+    mean: Any,
+    variance: Any,
+    axis: int,
+    offset: Any = None,
+    scale: Any = None,
+    epsilon: float = 1e-3,
+) -> Tensor:
+    x, mean, variance = (convert_to_tensor(v) for v in (x, mean, variance))
+    shape = [1] * x.ndim
+    shape[axis] = mean.shape[0]
+    factor = rsqrt(ops.add(variance, epsilon))
+    if scale is not None:
+        factor = ops.multiply(factor, scale)
+    shift = ops.negative(ops.multiply(mean, factor))
+    if offset is not None:
+        shift = ops.add(shift, offset)
+    return ops.add(ops.multiply(x, ops.reshape(factor, shape)), ops.reshape(shift, shape))
