@@ -25,6 +25,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
         train_seconds: gathering, training and reading loss and accuracy once.
         validation_seconds: the validation pass.
         samples: samples trained on.
+        validation_samples: samples validated on; None in records of before it was kept.
         learning_rate: of this epoch.
         loss: mean cross-entropy while training.
         accuracy: share of training samples told right while training.
@@ -35,6 +36,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     train_seconds: float
     validation_seconds: float
     samples: int
+    validation_samples: int | None = None
     learning_rate: float
     loss: float
     accuracy: float

@@ -30,21 +30,22 @@ def measure(job: Job, emit: Emit) -> None:
     imported = memory.resident()
 
     begin = time.perf_counter()
-    samples = _build(engine, job)
+    train, validation = _build(engine, job)
     emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
 
-    emit(FirstStep(seconds=_first_step(engine, job, samples)))
+    emit(FirstStep(seconds=_first_step(engine, job, train)))
     for number in range(1, job.trial.epochs + 1):
-        emit(EpochDone(number=number, epoch=_epoch(engine, job, number, samples)))
+        emit(EpochDone(number=number, epoch=_epoch(engine, job, number, train, validation)))
     emit(Finished(memory=Memory(imported=imported, peak=memory.peak())))
 
 
-def _build(engine: Engine, job: Job) -> int:
+def _build(engine: Engine, job: Job) -> tuple[int, int]:
+    """Number of training and of validation samples."""
     data = datasets.load(job.data, job.trial.samples)
     engine.build()
     engine.load(_arrays(data.train), _arrays(data.validation))
     engine.set_weights(randomness.initial_weights(job.trial, job.graph))
-    return len(data.train.y)
+    return len(data.train.y), len(data.validation.y)
 
 
 def _arrays(split: Split) -> tuple[Inputs, Labels]:
@@ -64,8 +65,8 @@ def _first_step(engine: Engine, job: Job, samples: int) -> float:
     return seconds
 
 
-def _epoch(engine: Engine, job: Job, number: int, samples: int) -> Epoch:
-    order = randomness.order(job.trial, number, samples)
+def _epoch(engine: Engine, job: Job, number: int, train: int, validation: int) -> Epoch:
+    order = randomness.order(job.trial, number, train)
     learning_rate = job.trial.recipe.learning_rate_in(number)
 
     begin = time.perf_counter()
@@ -80,6 +81,7 @@ def _epoch(engine: Engine, job: Job, number: int, samples: int) -> Epoch:
         train_seconds=between - begin,
         validation_seconds=end - between,
         samples=len(order),
+        validation_samples=validation,
         learning_rate=learning_rate,
         loss=trained.loss,
         accuracy=trained.accuracy,
