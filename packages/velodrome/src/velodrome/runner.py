@@ -128,6 +128,11 @@ def _hash(of: Trial | Configuration) -> str:
         return ""
 
 
+def _unsupported(trial: Trial) -> str | None:
+    """Why the trial's engine cannot run it, or None."""
+    return engines.registry.get(trial.engine).unsupported(trial)
+
+
 def _place(of: Trial | Configuration) -> tuple[str, Kind]:
     """Framework and kind of the environment that a trial runs in."""
     return engines.registry.get(of.engine).framework, Devices.parse(of.devices).kind
@@ -149,39 +154,31 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
             msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
         )
         todo = [job for job in jobs if store.missing(job.trial.id, retry_failed)]
+        places = _environments(todo, observer.note)
         observer.planned(len(jobs) - len(todo), todo)
-        made = _Environments(observer.note)
         for job in todo:
             observer.begun(job)
-            record = _record(job, study, store, machine, made, observer)
+            record = _record(job, study, store, machine, places, observer)
             store.append(record)
             observer.ended(record)
     return store
 
 
-class _Environments:
-    """The environments of a run, each made when it is first needed."""
+Places = dict[tuple[str, Kind], Environment | UserError]
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
-        self._made: dict[tuple[str, Kind], Environment | UserError] = {}
 
-    def get(self, framework: str, kind: Kind) -> Environment:
-        """The environment, ready to use.
-
-        Raises:
-            UserError: it cannot be made; said again for every trial that needs it.
-        """
-        key = framework, kind
-        if key not in self._made:
+def _environments(jobs: list[Job], note: Callable[[str], None]) -> Places:
+    """Have every environment that the jobs need; the error in place of one that cannot be had."""
+    made: Places = {}
+    for job in jobs:
+        place = _place(job.trial)
+        if place not in made and not _unsupported(job.trial):
             try:
-                self._made[key] = environment.ensure(framework, kind, report=self._note)
+                made[place] = environment.ensure(*place, report=note)
             except UserError as error:
-                self._made[key] = error
-        made = self._made[key]
-        if isinstance(made, UserError):
-            raise made
-        return made
+                note(str(error))
+                made[place] = error
+    return made
 
 
 def _record(
@@ -189,19 +186,18 @@ def _record(
     study: Study,
     store: Store,
     machine: Machine,
-    made: _Environments,
+    places: Places,
     observer: Observer,
 ) -> Record:
     trial = job.trial
-    engine = engines.registry.get(trial.engine)
-    framework, kind = _place(trial)
+    place = _place(trial)
     record = Record(
         id=trial.id,
         attempt=store.attempts(trial.id) + 1,
         status="ok",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         trial=trial,
-        environment={"framework": framework, "kind": kind},
+        environment=dict(zip(("framework", "kind"), place, strict=True)),
         machine=machine,
         site=study.site,
         note=job.data.note,
@@ -212,14 +208,13 @@ def _record(
         failure = Failure(reason=reason, last_lines=last_lines, command=command)
         return msgspec.structs.replace(record, status=kind, failure=failure)
 
-    if reason := engine.unsupported(trial):
+    if reason := _unsupported(trial):
         return failed("unsupported", reason)
-    try:
-        place = made.get(framework, kind)
-    except UserError as error:
-        return failed("import", str(error))
+    ready = places[place]
+    if isinstance(ready, UserError):
+        return failed("import", str(ready))
     log = store.folder / "logs" / f"{trial.short_id}-{record.attempt}.log"
-    outcome = _outcome(job, place, study.timeout, log, observer)
+    outcome = _outcome(job, ready, study.timeout, log, observer)
     record = msgspec.structs.replace(
         record,
         ledger=outcome.ledger,
