@@ -585,3 +585,14 @@ def test_scaling_efficiency_carries_the_interval_of_the_ratio():
     assert (alone.low, alone.high) == (None, None)
     with pytest.raises(ValueError, match="devices"):
         scaling_efficiency(one, many, devices=0)
+
+
+@pytest.mark.parametrize("n", [999, 1000, 1001, 2000, 2001])
+def test_thousands_of_processes_have_an_interval_too(n: int) -> None:
+    rng = np.random.default_rng(n)
+    a, b = rng.lognormal(np.log(1.1), 0.02, n), rng.lognormal(0, 0.02, n)
+    found = compare(a, b, of="throughput")
+    assert found.low is not None
+    assert found.high is not None
+    assert 1.09 < found.low < found.ratio < found.high < 1.11
+    assert found.verdict == "faster"

@@ -1,11 +1,13 @@
 from statistics import median
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import record, trial
-from velodrome.report import summary
+from builders import epoch, record, trial
+from velodrome.record import Clocks, Record
+from velodrome.report import summary, table
 
 seconds = st.floats(1e-3, 1e4)
 epochs = st.lists(seconds, min_size=1, max_size=20).map(tuple)
@@ -71,3 +73,112 @@ def test_a_later_attempt_replaces_a_failed_one() -> None:
     (group,) = summary.groups([failed, done])
     assert not group.rows[0].failed
     assert len(group.rows[0].done) == 1
+
+
+def runs(engine: str, seconds: float, count: int, **axes: object) -> list[Record]:
+    """So many processes of an engine, a little apart from each other."""
+    return [
+        record(trial(engine=engine, repeat=n, **axes), seconds=(seconds * (1 + n / 1000),) * 4)
+        for n in range(count)
+    ]
+
+
+def test_a_verdict_holds_its_interval_and_needs_enough_runs() -> None:
+    (group,) = summary.groups(runs("jax", 1.0, 8) + runs("torch", 1.5, 8) + runs("mxnet", 1.0, 8))
+    by_name = {row.trial.engine: row for row in group.rows}
+    torch = by_name["torch"].comparison
+    assert torch is not None
+    assert torch.verdict == "slower"
+    assert torch.low is not None
+    assert torch.high is not None
+    assert torch.low < 1 / 1.5 < torch.high < 1
+    tied = next(row for row in group.rows[1:] if row.trial.engine != "torch").comparison
+    assert tied is not None
+    assert tied.verdict == "tie"
+    assert table.verdict(group.rows[0], group) == "fastest"
+
+
+def test_two_values_are_never_called_a_difference() -> None:
+    (group,) = summary.groups(runs("jax", 1.0, 2) + runs("torch", 9.0, 2))
+    assert table.verdict(group.rows[1], group) == f"undecided, {group.needed} runs needed"
+    assert table.interval(group.rows[1]) == ""
+    assert "not sure: 2 runs an engine, 5 can show a difference" in summary.answer([group])
+
+
+def test_the_unit_is_the_process_not_the_epoch() -> None:
+    # A hundred epochs of one process are still one process.
+    records = [
+        record(trial(engine=engine), seconds=(seconds,) * 100)
+        for engine, seconds in (("jax", 1.0), ("torch", 2.0))
+    ]
+    (group,) = summary.groups(records)
+    comparison = group.rows[1].comparison
+    assert comparison is not None
+    assert (comparison.n_a, comparison.n_b, comparison.verdict) == (1, 1, "undecided")
+
+
+def test_validation_is_left_out_of_the_time_and_shown_beside_it() -> None:
+    ((row,),) = [group.rows for group in summary.groups([record(seconds=(2.0, 1.0, 1.0, 1.0))])]
+    assert row.time == pytest.approx(1.0)
+    assert row.time_with_validation == pytest.approx(1.1)
+
+
+def test_an_unsettled_process_is_said_to_be_one() -> None:
+    (group,) = summary.groups([record(seconds=(4.0, 3.0, 2.0, 1.5, 1.1, 0.8))])
+    (note,) = summary.notes(group)
+    assert "torch: 1 of 1 runs had not settled" in note
+    (settled,) = summary.groups([record(seconds=(4.0, 1.0, 1.0, 1.0, 1.0, 1.0))])
+    assert summary.notes(settled) == []
+
+
+def test_the_epoch_at_which_a_slow_starter_has_overtaken() -> None:
+    def with_setup(engine: str, setup: float, seconds: float) -> Record:
+        clocks = Clocks(
+            import_seconds=1.0,
+            build_seconds=1.0,
+            first_step_seconds=setup - 2.0,
+            real=99.0,
+            user=1.0,
+            sys=1.0,
+        )
+        one = record(trial(engine=engine), seconds=(seconds,) * 4)
+        return msgspec.structs.replace(one, clocks=clocks)
+
+    (group,) = summary.groups([with_setup("jax", 12.0, 1.0), with_setup("torch", 3.0, 2.0)])
+    assert [row.break_even for row in group.rows] == [None, 9]  # 12 + 9 * 1 <= 3 + 9 * 2
+
+
+def test_time_to_accuracy_counts_whole_epochs_and_every_repeat_must_reach_it() -> None:
+    def climbing(repeat: int, accuracies: tuple[float, ...]) -> Record:
+        whole = record(trial(repeat=repeat))
+        return msgspec.structs.replace(
+            whole, epochs=tuple(epoch(1.0, accuracy=accuracy) for accuracy in accuracies)
+        )
+
+    both = [climbing(0, (0.5, 0.9, 0.95)), climbing(1, (0.5, 0.8, 0.95))]
+    (group,) = summary.groups(both, target=0.9)
+    assert group.rows[0].to_target == pytest.approx(2.5)
+    (group,) = summary.groups([*both, climbing(2, (0.5, 0.6, 0.7))], target=0.9)
+    assert (group.rows[0].to_target, group.rows[0].reached) == (None, 2)
+
+
+def test_two_machines_or_two_versions_are_not_one_row() -> None:
+    here = record()
+    there = msgspec.structs.replace(
+        here, machine=msgspec.structs.replace(here.machine, cpu="Another")
+    )
+    assert [len(group.rows) for group in summary.groups([here, there])] == [1, 1]
+    pinned = msgspec.structs.replace(
+        here, environment={**here.environment, "pins": "keras==3.14.1"}
+    )
+    (group,) = summary.groups([here, pinned])
+    assert {row.label for row in group.rows} == {"torch", "torch (keras==3.14.1)"}
+
+
+def test_only_columns_with_something_in_them_are_shown() -> None:
+    (group,) = summary.groups([record()])
+    text = table.markdown(group)
+    assert "own MiB" in text
+    assert "to target" not in text
+    (group,) = summary.groups([record()], target=0.5)
+    assert "to target" in table.markdown(group)

@@ -39,6 +39,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         timeout: seconds a trial may take.
         memory_limit: address space of a worker in GiB.
         exclude: combinations to leave out, as values of axes or recipe parameters.
+        target_accuracy: validation accuracy whose time and cost the report gives.
         site: what the user says of the machine.
     """
 
@@ -59,6 +60,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout: Annotated[float, Meta(gt=0)] = 3600.0
     memory_limit: Annotated[float, Meta(gt=0)] | None = None
     exclude: tuple[dict[str, tuple[Scalar, ...]], ...] = ()
+    target_accuracy: Annotated[float, Meta(gt=0, le=1)] | None = None
     site: Site = Site()
 
 

@@ -40,6 +40,9 @@ def command(
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds a trial may take.")] = None,
     memory_limit: Annotated[float | None, typer.Option(help="GiB a worker may address.")] = None,
+    target_accuracy: Annotated[
+        float | None, typer.Option(help="Report the time to this validation accuracy too.")
+    ] = None,
     infrastructure: Annotated[str | None, typer.Option(help="Your name for the machine.")] = None,
     instance: Annotated[str | None, typer.Option(help="Its type at a cloud provider.")] = None,
     price_per_hour: Annotated[float | None, typer.Option(help="What it costs.")] = None,
@@ -73,6 +76,7 @@ def command(
         "drop_last": drop_last,
         "timeout": timeout,
         "memory_limit": memory_limit,
+        "target_accuracy": target_accuracy,
         "site": {key: value for key, value in site.items() if value is not None},
     }
     given = {key: value for key, value in changes.items() if value not in (None, [], {})}

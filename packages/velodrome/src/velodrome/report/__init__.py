@@ -4,18 +4,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from velodrome import store
+from velodrome import store, yaml
 from velodrome.report import figures, markdown, results_csv, summary
 from velodrome.report.table import Ranking
 
 
-def show(folder: Path) -> int:
+def show(folder: Path, target: float | None = None) -> int:
     """Write the report's files, print the table, name the report.
+
+    Args:
+        folder: the run folder.
+        target: validation accuracy whose time is wanted; else the study's own.
 
     Returns:
         0 if anything was measured, 1 if there are only failures.
     """
-    groups = write(folder)
+    groups = write(folder, target)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
@@ -26,11 +30,20 @@ def show(folder: Path) -> int:
     return 0 if any(row.done for group in groups for row in group.rows) else 1
 
 
-def write(folder: Path) -> list[summary.Group]:
+def write(folder: Path, target: float | None = None) -> list[summary.Group]:
     """Write `results.csv`, `figures/` and `report.md`; return the ranking."""
     records = store.read(folder)
-    groups = summary.groups(records)
-    results_csv.write(records, folder / "results.csv")
+    if target is None:
+        target = _target(folder)
+    groups = summary.groups(records, target)
+    results_csv.write(records, folder / "results.csv", target)
     drawn = figures.throughput(groups, folder / "figures")
     markdown.write(groups, drawn, folder / "report.md")
     return groups
+
+
+def _target(folder: Path) -> float | None:
+    """The target accuracy of the study that was run in the folder."""
+    path = folder / store.STUDY
+    study = yaml.read(path) if path.exists() else None
+    return study.get("target_accuracy") if isinstance(study, dict) else None

@@ -55,8 +55,13 @@ def _settings(groups: Sequence[Group]) -> str:
 _COLUMNS = """\
 Columns: `samples/s` is trained samples over `s/epoch`, the median over settled epochs of the
 time to train one, validation excluded, then the median over the runs (fresh processes);
-`ratio` is `samples/s` over the fastest engine's; `accuracy` is on the validation data after the
-last epoch; `1st step` is the seconds of one training step from cold, compilation included;
-`MiB` is the peak of the process tree's resident memory.
+`ratio` is `samples/s` over the fastest engine's, with an interval that holds at 99% for all
+engines of the table together, from which `verdict` is read; `accuracy` is on the validation data
+after the last epoch; `1st step` is the seconds of one training step from cold, compilation
+included; `MiB` is the peak of the process tree's resident memory, `own MiB` the same less what
+the interpreter held with the framework loaded; `with validation` adds the validation pass to
+`s/epoch`; `to target` is the training time until the target accuracy; `overtaken` is the number
+of epochs after which the fastest engine, set-up included, is ahead; `real`, `user` and `sys` are
+of the whole process.
 Every number, and failures with their last lines, is in `results.csv` and `results.jsonl`.
 """

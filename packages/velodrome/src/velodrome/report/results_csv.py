@@ -7,7 +7,8 @@ from typing import Any
 
 from velodrome.devices import Devices
 from velodrome.record import Record
-from velodrome.report import summary
+from velodrome.report.process import cost, process
+from velodrome.report.summary import pins
 
 SEED_COLUMNS = (
     "infrastructure",
@@ -39,8 +40,13 @@ COLUMNS = (
     "weight_decay",
     "loss",
     "validation_loss",
-    "time_last_epoch",
+    "settled",
     "time_with_validation",
+    "time_last_epoch",
+    "time_last_epoch_with_validation",
+    "time_to_target",
+    "cost_epoch",
+    "cost_to_target",
     "import_seconds",
     "build_seconds",
     "first_step_seconds",
@@ -49,19 +55,24 @@ COLUMNS = (
     "sys",
     "imported_memory",
     "peak_memory",
+    "own_memory",
+    "joules",
+    "pins",
     "reason",
 )
 
 
-def write(records: Iterable[Record], path: Path) -> None:
+def write(records: Iterable[Record], path: Path, target: float | None = None) -> None:
     """Write every record, failures too; what was not measured stays empty."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(_line(record) for record in records)
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for record in records:
+            line = _line(record, target)
+            writer.writerow([line.get(name) for name in COLUMNS])
 
 
-def _line(record: Record) -> dict[str, Any]:
+def _line(record: Record, target: float | None) -> dict[str, Any]:
     trial = record.trial
     devices = Devices.parse(trial.devices)
     line: dict[str, Any] = {
@@ -86,6 +97,7 @@ def _line(record: Record) -> dict[str, Any]:
         "learning_rate": trial.recipe.learning_rate,
         "momentum": trial.recipe.momentum,
         "weight_decay": trial.recipe.weight_decay,
+        "pins": pins(record),
     }
     if record.clocks:
         for name in (
@@ -102,18 +114,27 @@ def _line(record: Record) -> dict[str, Any]:
     if record.failure:
         line["reason"] = record.failure.reason
     if record.status == "ok":
-        line |= _measured(record)
+        line |= _measured(record, target)
     return line
 
 
-def _measured(record: Record) -> dict[str, Any]:
+def _measured(record: Record, target: float | None) -> dict[str, Any]:
     last = record.epochs[-1]
+    figures = process(record, target)
+    price = record.site.price_per_hour
     return {
         "accuracy": last.validation_accuracy,
-        "time": summary.epoch_time(record),
-        "samples_sec": summary.samples_per_second(record),
+        "time": figures.time,
+        "samples_sec": figures.samples_sec,
         "loss": last.loss,
         "validation_loss": last.validation_loss,
+        "settled": not figures.unsettled,
+        "time_with_validation": figures.time_with_validation,
         "time_last_epoch": last.train_seconds,
-        "time_with_validation": last.train_seconds + last.validation_seconds,
+        "time_last_epoch_with_validation": last.train_seconds + last.validation_seconds,
+        "time_to_target": figures.to_target,
+        "cost_epoch": cost(figures.time, price),
+        "cost_to_target": cost(figures.to_target, price),
+        "own_memory": figures.own_memory,
+        "joules": figures.joules,
     }

@@ -1,38 +1,80 @@
 """From records to the rows of a table: repeats put together, engines ranked; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import median
+from typing import TypeVar
 
 import msgspec
 
+from velodrome.machine import Machine
 from velodrome.record import Record
-from velodrome.statistics import steady_state
+from velodrome.report.process import Process, process
+from velodrome.statistics import (
+    LEVEL,
+    Comparison,
+    break_even_epoch,
+    least_processes,
+    rank,
+)
 from velodrome.trial import Trial
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration on one engine, all repeats together.
 
+    All figures are medians over the repeats that came to their end, the process being the
+    unit; None where nothing was measured. Seconds, bytes, joules.
+
     Attributes:
         trial: any of the repeats' trials; they differ in nothing else.
+        pins: versions asked for in place of the pinned ones, such as `keras==3.14.1`.
         records: the latest record of each repeat.
-        time: seconds of training an epoch: the median over repeats of each repeat's
-            median over settled epochs; None if no repeat came to its end.
-        samples_sec: trained samples a second in that time.
-        accuracy: validation accuracy after the last epoch, median over repeats.
-        first_step: seconds of one training step from cold, median over repeats.
-        peak_memory: bytes, the largest of the repeats.
+        processes: the figures of each repeat that came to its end.
+        time: training an epoch, validation excluded.
+        time_with_validation: training an epoch and validating after it.
+        samples_sec: trained samples a second.
+        accuracy: on the validation data after the last epoch.
+        setup: import, build, first step and warm-up's excess.
+        import_seconds, build_seconds, first_step, real, user, sys: as in `Clocks`.
+        peak_memory: largest resident size of the process tree: the largest of the repeats.
+        own_memory: that less what the framework held when it was loaded, likewise.
+        joules: to train an epoch.
+        to_target: training until the target accuracy; None unless every repeat reached it.
+        reached: how many repeats reached the target.
         relative: samples_sec over that of the group's fastest engine.
+        comparison: with the group's fastest engine; None for that one.
+        break_even: epochs after which the fastest engine, its set-up included, is ahead of
+            this one: 0 if it is from the start.
     """
 
     trial: Trial
+    pins: str = ""
     records: tuple[Record, ...]
+    processes: tuple[Process, ...] = ()
     time: float | None = None
+    time_with_validation: float | None = None
     samples_sec: float | None = None
     accuracy: float | None = None
+    setup: float | None = None
+    import_seconds: float | None = None
+    build_seconds: float | None = None
     first_step: float | None = None
+    real: float | None = None
+    user: float | None = None
+    sys: float | None = None
     peak_memory: int | None = None
+    own_memory: int | None = None
+    joules: float | None = None
+    to_target: float | None = None
+    reached: int = 0
     relative: float | None = None
+    comparison: Comparison | None = None
+    break_even: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The engine, and the versions that were asked for."""
+        return f"{self.trial.engine} ({self.pins})" if self.pins else self.trial.engine
 
     @property
     def done(self) -> tuple[Record, ...]:
@@ -46,86 +88,157 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that are fair to compare: all the same but the engine; the fastest first."""
+    """Rows that are fair to compare: all the same but the engine; the fastest first.
+
+    Attributes:
+        title: what they share, in words.
+        machine: what all of them ran on.
+        rows: ranked; those with nothing measured last.
+        target: the validation accuracy whose time was asked for.
+        needed: fewest runs of each engine with which a difference can be shown at all.
+    """
 
     title: str
+    machine: Machine
     rows: tuple[Row, ...]
+    target: float | None = None
+    needed: int = 1
 
 
 def epoch_time(record: Record) -> float:
     """Seconds of training an epoch: the median over settled epochs, validation excluded."""
-    return steady_state([epoch.train_seconds for epoch in record.epochs]).median
+    return process(record).time
 
 
 def samples_per_second(record: Record) -> float:
     """Trained samples of an epoch over `epoch_time`."""
-    return record.epochs[-1].samples / epoch_time(record)
+    return process(record).samples_sec
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
     """The last attempt at each trial; of trials that differ only in code or data, the newest.
 
-    Records of an older environment or graph are superseded, not mixed with new ones.
+    Records of an older environment or graph are superseded, not mixed with new ones. Those of
+    another machine or of other pinned versions stand beside them.
     """
-    newest: dict[bytes, Record] = {}
+    newest: dict[tuple[Trial, str, Machine], Record] = {}
     for record in records:
-        key = _key(msgspec.structs.replace(record.trial, environment="", graph="", data=""))
-        newest[key] = record
+        trial = msgspec.structs.replace(record.trial, environment="", graph="", data="")
+        newest[trial, pins(record), record.machine] = record
     return list(newest.values())
 
 
-def groups(records: Iterable[Record]) -> list[Group]:
-    """Every group of comparable configurations, in the order in which they were first run."""
-    rows: dict[bytes, list[Record]] = {}
+def pins(record: Record) -> str:
+    """Versions that the record's environment was asked for, such as `keras==3.14.1`."""
+    return record.environment.get("pins", "")
+
+
+def groups(records: Iterable[Record], target: float | None = None) -> list[Group]:
+    """Every group of comparable configurations, in the order in which they were first run.
+
+    Args:
+        records: of one run folder or several.
+        target: validation accuracy whose time is wanted.
+    """
+    rows: dict[tuple[Trial, str, Machine], list[Record]] = {}
     for record in latest(records):
-        rows.setdefault(_key(_configuration(record.trial)), []).append(record)
-    together: dict[bytes, list[Row]] = {}
-    for repeats in rows.values():
-        row = _row(repeats)
-        together.setdefault(_key(_comparable(row.trial)), []).append(row)
-    found = [_group(each) for each in together.values()]
+        key = configuration(record.trial), pins(record), record.machine
+        rows.setdefault(key, []).append(record)
+    together: dict[tuple[Trial, Machine], list[Row]] = {}
+    for (trial, _, machine), repeats in rows.items():
+        shared = msgspec.structs.replace(trial, engine="")
+        together.setdefault((shared, machine), []).append(_row(repeats, target))
+    found = [_group(each, machine, target) for (_, machine), each in together.items()]
     return sorted(found, key=lambda group: group.rows[0].trial.batch_size)
 
 
-def _key(trial: Trial) -> bytes:
-    return msgspec.json.encode(trial, order="sorted")
-
-
-def _configuration(trial: Trial) -> Trial:
+def configuration(trial: Trial) -> Trial:
+    """The trial less what repeats, or versions of code and data, differ in."""
     return msgspec.structs.replace(trial, repeat=0, environment="", graph="", data="")
 
 
-def _comparable(trial: Trial) -> Trial:
-    return msgspec.structs.replace(_configuration(trial), engine="")
-
-
-def _row(repeats: list[Record]) -> Row:
-    row = Row(trial=repeats[0].trial, records=tuple(repeats))
+def _row(repeats: list[Record], target: float | None) -> Row:
+    row = Row(trial=repeats[0].trial, pins=pins(repeats[0]), records=tuple(repeats))
     if not (done := row.done):
         return row
-    first_steps = [record.clocks.first_step_seconds for record in done if record.clocks]
+    each = tuple(process(record, target) for record in done)
+    clocks = [record.clocks for record in done if record.clocks]
+    reached = sum(one.to_target is not None for one in each)
     return msgspec.structs.replace(
         row,
-        time=median(epoch_time(record) for record in done),
-        samples_sec=median(samples_per_second(record) for record in done),
-        accuracy=median(record.epochs[-1].validation_accuracy for record in done),
-        first_step=median(seconds for seconds in first_steps if seconds is not None),
-        peak_memory=max(record.memory.peak for record in done if record.memory),
+        processes=each,
+        time=_middle(each, lambda one: one.time),
+        time_with_validation=_middle(each, lambda one: one.time_with_validation),
+        samples_sec=_middle(each, lambda one: one.samples_sec),
+        accuracy=_middle(each, lambda one: one.accuracy),
+        setup=_middle(each, lambda one: one.setup),
+        import_seconds=_middle(clocks, lambda one: one.import_seconds),
+        build_seconds=_middle(clocks, lambda one: one.build_seconds),
+        first_step=_middle(clocks, lambda one: one.first_step_seconds),
+        real=_middle(clocks, lambda one: one.real),
+        user=_middle(clocks, lambda one: one.user),
+        sys=_middle(clocks, lambda one: one.sys),
+        peak_memory=max((one.peak_memory for one in each if one.peak_memory), default=None),
+        own_memory=max((one.own_memory for one in each if one.own_memory), default=None),
+        joules=_middle(each, lambda one: one.joules),
+        to_target=_middle(each, lambda one: one.to_target) if reached == len(each) else None,
+        reached=reached,
     )
 
 
-def _group(rows: list[Row]) -> Group:
-    best = max((row.samples_sec or 0.0 for row in rows), default=0.0)
-    ranked = sorted(rows, key=lambda row: (-(row.samples_sec or 0.0), row.trial.engine))
+Measured = TypeVar("Measured")
+
+
+def _middle(
+    measured: Iterable[Measured], figure: Callable[[Measured], float | None]
+) -> float | None:
+    """The median of a figure, leaving out where it was not measured."""
+    values = [value for one in measured if (value := figure(one)) is not None]
+    return median(values) if values else None
+
+
+def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
+    title = describe(rows[0].trial)
+    measured = {row.label: row for row in rows if row.processes}
+    empty = sorted((row for row in rows if not row.processes), key=lambda row: row.trial.engine)
+    if not measured:
+        return Group(title=title, machine=machine, rows=tuple(empty), target=target)
+    ranking = rank(
+        {name: [one.samples_sec for one in row.processes] for name, row in measured.items()},
+        of="throughput",
+    )
+    fastest = measured[ranking.baseline]
+    pairs = len(measured) * (len(measured) - 1) // 2
     return Group(
-        title=describe(rows[0].trial),
-        rows=tuple(
-            msgspec.structs.replace(row, relative=row.samples_sec / best)
-            if row.samples_sec
-            else row
-            for row in ranked
+        title=title,
+        machine=machine,
+        rows=(
+            *(
+                msgspec.structs.replace(
+                    measured[name],
+                    relative=_over(measured[name].samples_sec, fastest.samples_sec),
+                    comparison=ranking.comparisons.get(name),
+                    break_even=_break_even(fastest, measured[name]),
+                )
+                for name in ranking.order
+            ),
+            *empty,
         ),
+        target=target,
+        needed=least_processes(LEVEL, max(pairs, 1)),
     )
+
+
+def _over(value: float | None, base: float | None) -> float | None:
+    return value / base if value and base else None
+
+
+def _break_even(fastest: Row, row: Row) -> int | None:
+    if row is fastest or fastest.setup is None or row.setup is None:
+        return None
+    assert fastest.time is not None
+    assert row.time is not None
+    return break_even_epoch(fastest.setup, fastest.time, row.setup, row.time)
 
 
 def describe(trial: Trial) -> str:
@@ -147,11 +260,22 @@ def describe(trial: Trial) -> str:
 
 def notes(group: Group) -> list[str]:
     """What must be said with the group's results."""
-    return sorted({record.note for row in group.rows for record in row.records if record.note})
+    said = {record.note for row in group.rows for record in row.records if record.note}
+    return sorted(said) + [_unsettled(row) for row in group.rows if _unsettled(row)]
+
+
+def _unsettled(row: Row) -> str:
+    reasons = [one.unsettled for one in row.processes if one.unsettled]
+    if not reasons:
+        return ""
+    return (
+        f"{row.label}: {len(reasons)} of {len(row.processes)} runs had not settled "
+        f"({reasons[0]}); its throughput is that of the later epochs"
+    )
 
 
 def answer(groups: Iterable[Group]) -> str:
-    """One sentence a group: which engine was fastest, and by how much."""
+    """One sentence a group: which engine was fastest, by how much, and how sure that is."""
     return "\n".join(_answer(group) for group in groups)
 
 
@@ -162,7 +286,29 @@ def _answer(group: Group) -> str:
     if not ranked:
         return f"{where}: no engine came to its end."
     first, *rest = ranked
-    text = f"{where}: {first.trial.engine} is fastest with {first.samples_sec:,.0f} samples/s"
-    if rest and rest[0].relative:
-        text += f", {1 / rest[0].relative:.2f} times {rest[0].trial.engine}"
-    return f"{text}."
+    speed = f"{first.samples_sec:,.0f} samples/s"
+    if not rest:
+        return f"{where}: {first.label} trained {speed}."
+    return f"{where}: {first.label} is fastest with {speed}, {_margin(rest[0], group)}."
+
+
+def _margin(second: Row, group: Group) -> str:
+    assert second.relative is not None
+    text = f"{1 / second.relative:.2f} times {second.label}"
+    comparison = second.comparison
+    if comparison is None or comparison.low is None or comparison.high is None:
+        fewest = min(len(row.processes) for row in group.rows if row.processes)
+        return (
+            f"{text} (not sure: {fewest} run{'s' if fewest > 1 else ''} an engine, "
+            f"{group.needed} can show a difference)"
+        )
+    text += f" ({1 / comparison.high:.2f} to {1 / comparison.low:.2f} at {comparison.level:.0%})"
+    return (
+        text
+        + {
+            "slower": "",
+            "faster": "",
+            "tie": ": a tie",
+            "undecided": ": undecided",
+        }[comparison.verdict]
+    )

@@ -1,6 +1,6 @@
-"""The ranking as a table: for the terminal and as Markdown, from one set of columns."""
+"""The ranking as tables: for the terminal and as Markdown, from one set of columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -11,28 +11,72 @@ from velodrome.report.summary import Group, Row, notes
 
 _MIB = 2**20
 
+Columns = Sequence[tuple[str, Callable[[Row, Group], str]]]
+
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else f"{value:{form}}"
 
 
-COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
-    ("engine", lambda row: row.trial.engine),
-    ("samples/s", lambda row: _number(row.samples_sec, ",.0f")),
-    ("ratio", lambda row: _number(row.relative, ".2f")),
-    ("s/epoch", lambda row: _number(row.time, ".3f")),
-    ("accuracy", lambda row: _number(row.accuracy, ".4f")),
-    ("1st step", lambda row: _number(row.first_step, ".2f")),
-    ("MiB", lambda row: _number(row.peak_memory and row.peak_memory / _MIB, ",.0f")),
-    ("runs", lambda row: _runs(row)),
+RANKING: Columns = (
+    ("engine", lambda row, group: row.label),
+    ("samples/s", lambda row, group: _number(row.samples_sec, ",.0f")),
+    ("ratio", lambda row, group: _number(row.relative, ".2f")),
+    ("99% interval", lambda row, group: interval(row)),
+    ("verdict", lambda row, group: verdict(row, group)),
+    ("s/epoch", lambda row, group: _number(row.time, ".3f")),
+    ("accuracy", lambda row, group: _number(row.accuracy, ".4f")),
+    ("1st step", lambda row, group: _number(row.first_step, ".2f")),
+    ("MiB", lambda row, group: _number(row.peak_memory and row.peak_memory / _MIB, ",.0f")),
+    ("runs", lambda row, group: _runs(row)),
 )
+
+CLOCKS: Columns = (
+    ("engine", lambda row, group: row.label),
+    ("import", lambda row, group: _number(row.import_seconds, ".2f")),
+    ("build", lambda row, group: _number(row.build_seconds, ".2f")),
+    ("1st step", lambda row, group: _number(row.first_step, ".3f")),
+    ("s/epoch", lambda row, group: _number(row.time, ".3f")),
+    ("with validation", lambda row, group: _number(row.time_with_validation, ".3f")),
+    ("to target", lambda row, group: _to_target(row, group)),
+    ("overtaken", lambda row, group: _number(row.break_even, "d")),
+    ("real", lambda row, group: _number(row.real, ".2f")),
+    ("user", lambda row, group: _number(row.user, ".2f")),
+    ("sys", lambda row, group: _number(row.sys, ".2f")),
+    ("own MiB", lambda row, group: _number(row.own_memory and row.own_memory / _MIB, ",.0f")),
+)
+
+
+def interval(row: Row) -> str:
+    """Of the ratio to the fastest; empty where there are too few runs for one."""
+    comparison = row.comparison
+    if comparison is None or comparison.low is None or comparison.high is None:
+        return ""
+    return f"{comparison.low:.2f} to {comparison.high:.2f}"
+
+
+def verdict(row: Row, group: Group) -> str:
+    """What may be said of the row against the fastest."""
+    if row.comparison is None:
+        return "fastest" if row.relative == 1.0 else ""
+    if row.comparison.low is None:
+        return f"undecided, {group.needed} runs needed"
+    return row.comparison.verdict
+
+
+def _to_target(row: Row, group: Group) -> str:
+    if group.target is None or not row.processes:
+        return ""
+    if row.to_target is not None:
+        return f"{row.to_target:.2f}"
+    return f"{row.reached} of {len(row.processes)} runs reached it"
 
 
 def _runs(row: Row) -> str:
     if not row.failed:
-        return str(len(row.done))
+        return str(len(row.processes))
     kinds = ", ".join(sorted({record.status for record in row.failed}))
-    return f"{len(row.done)}, {len(row.failed)} {kinds}" if row.done else kinds
+    return f"{len(row.processes)}, {len(row.failed)} {kinds}" if row.processes else kinds
 
 
 def failures(group: Group) -> list[tuple[str, str, str]]:
@@ -42,8 +86,15 @@ def failures(group: Group) -> list[tuple[str, str, str]]:
         for record in row.failed:
             assert record.failure is not None
             reason = f"{record.status}: {record.failure.reason}"
-            found.setdefault((row.trial.engine, reason), record.failure.command)
+            found.setdefault((row.label, reason), record.failure.command)
     return [(engine, reason, command) for (engine, reason), command in found.items()]
+
+
+def _cells(group: Group, columns: Columns) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns in which anything stands, and a list of cells a row."""
+    lines = [[cell(row, group) for _, cell in columns] for row in group.rows]
+    kept = [n for n, _ in enumerate(columns) if any(line[n] for line in lines)]
+    return [columns[n][0] for n in kept], [[line[n] for n in kept] for line in lines]
 
 
 class Ranking:
@@ -53,40 +104,51 @@ class Ranking:
         self._group = group
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Title, table, failures."""
-        table = Table(
-            title=self._group.title,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-        )
-        for number, (name, _) in enumerate(COLUMNS):
-            table.add_column(name, justify="right" if number else "left", no_wrap=True)
-        for row in self._group.rows:
-            cells = [cell(row) for _, cell in COLUMNS]
-            best = row.relative == 1.0
-            table.add_row(*cells, style="green" if best else "" if row.done else "dim")
-        yield table
-        for note in notes(self._group):
+        """Title, table, times if a target was asked for, notes, failures."""
+        group = self._group
+        yield _rich(group, RANKING, group.title)
+        if group.target is not None:
+            yield _rich(group, CLOCKS, f"seconds; target accuracy {group.target:g}")
+        for note in notes(group):
             yield Text(f"Note: {note}", style="yellow")
-        for engine, reason, command in failures(self._group):
+        for engine, reason, command in failures(group):
             yield Text(f"{engine}: {reason}\n  again: {command}", style="yellow")
 
 
+def _rich(group: Group, columns: Columns, title: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    names, lines = _cells(group, columns)
+    for number, name in enumerate(names):
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for row, cells in zip(group.rows, lines, strict=True):
+        best = row.relative == 1.0
+        table.add_row(*cells, style="green" if best else "" if row.processes else "dim")
+    return table
+
+
 def markdown(group: Group) -> str:
-    """The same as Markdown."""
-    names = [name for name, _ in COLUMNS]
-    lines = [
-        f"### {group.title}",
-        "",
-        f"| {' | '.join(names)} |",
-        f"| --- |{' ---: |' * (len(names) - 1)}",
-    ]
-    lines += [f"| {' | '.join(cell(row) for _, cell in COLUMNS)} |" for row in group.rows]
+    """The same as Markdown, with all clocks."""
+    lines = [f"### {group.title}", "", *_markdown(group, RANKING)]
+    if any(row.processes for row in group.rows):
+        lines += ["", *_markdown(group, CLOCKS)]
     lines += [f"\nNote: {note}" for note in notes(group)]
     lines += [
         f"\n- {engine}: {reason} (again: `{command}`)"
         for engine, reason, command in failures(group)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _markdown(group: Group, columns: Columns) -> list[str]:
+    names, lines = _cells(group, columns)
+    return [
+        f"| {' | '.join(names)} |",
+        f"| --- |{' ---: |' * (len(names) - 1)}",
+        *(f"| {' | '.join(line)} |" for line in lines),
+    ]

@@ -60,6 +60,7 @@ TIE = 0.02
 
 _EXACT_PAIRS = 2500  # above this many pairs the normal approximation is exact enough
 _BISECTIONS = 30  # an end to a billionth of the range of all ratios
+_MANY = 1000  # from here on neighbouring values around a median are as good as one
 _NEGLIGIBLE = 1e-6  # bootstrap mass that may be left out, of tails of 6e-4 and more
 
 
@@ -422,10 +423,11 @@ def _median_masses(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
 
     For odd n the two are one. For even n = 2m, the m-th is x_i and the next x_j with i < j
     when m draws are at most x_i, one of them x_i itself, and m at least x_j, one of them
-    x_j; what is left of the m-th's own distribution has i = j.
+    x_j; what is left of the m-th's own distribution has i = j. Above a thousand values the
+    m-th stands for both.
     """
     share = np.arange(n + 1) / n
-    if n % 2:
+    if n % 2 or n > _MANY:
         mass = np.diff(special.bdtrc(n // 2, n, share))
         i = j = np.arange(n)
     else:
