@@ -1,3 +1,7 @@
 import os
 
 os.environ["KERAS_BACKEND"] = "mxnet"
+
+from keras_mxnet import bridge
+
+bridge.start()
