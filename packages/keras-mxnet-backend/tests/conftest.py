@@ -2,6 +2,6 @@ import os
 
 os.environ["KERAS_BACKEND"] = "mxnet"
 
-from keras_mxnet import bridge
+from keras_mxnet import bridge  # noqa: E402
 
 bridge.start()

@@ -17,7 +17,7 @@ def lenet():
         ]
     )
     model.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.optimizers.Adam(0.01),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
