@@ -26,6 +26,7 @@ from velodrome.statistics import (
     repeats_to_add,
     scaling_efficiency,
     steady_state,
+    steady_states,
     throughput,
     time_to_accuracy,
     verdict_rates,
@@ -596,3 +597,8 @@ def test_thousands_of_processes_have_an_interval_too(n: int) -> None:
     assert found.high is not None
     assert 1.09 < found.low < found.ratio < found.high < 1.11
     assert found.verdict == "faster"
+
+
+@given(st.lists(st.tuples(*[st.floats(0.5, 2.0)] * 6), min_size=1, max_size=7))
+def test_many_processes_at_once_are_each_as_by_itself(times: list[tuple[float, ...]]) -> None:
+    assert steady_states(times) == [steady_state(row) for row in times]

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from statistics import median
 
 import msgspec
@@ -8,6 +9,25 @@ from hypothesis import strategies as st
 from builders import epoch, record, trial
 from velodrome.record import Clocks, Record
 from velodrome.report import summary, table
+from velodrome.report.process import results
+from velodrome.report.summary import Group
+
+
+def groups(records: Sequence[Record], target: float | None = None) -> list[Group]:
+    return summary.groups(results(records, target), target)
+
+
+def epoch_time(one: Record) -> float:
+    ((_, figures),) = results([one])
+    assert figures is not None
+    return figures.time
+
+
+def samples_per_second(one: Record) -> float:
+    ((_, figures),) = results([one])
+    assert figures is not None
+    return figures.samples_sec
+
 
 seconds = st.floats(1e-3, 1e4)
 epochs = st.lists(seconds, min_size=1, max_size=20).map(tuple)
@@ -16,8 +36,8 @@ epochs = st.lists(seconds, min_size=1, max_size=20).map(tuple)
 @given(epochs)
 def test_throughput_is_samples_over_the_time_of_an_epoch(times: tuple[float, ...]) -> None:
     one = record(seconds=times)
-    assert min(times) <= summary.epoch_time(one) <= max(times)
-    assert summary.samples_per_second(one) * summary.epoch_time(one) == pytest.approx(1000)
+    assert min(times) <= epoch_time(one) <= max(times)
+    assert samples_per_second(one) * epoch_time(one) == pytest.approx(1000)
 
 
 @given(epochs, st.floats(0.01, 100))
@@ -26,16 +46,14 @@ def test_a_machine_twice_as_fast_has_twice_the_throughput(
 ) -> None:
     slow = record(seconds=times)
     fast = record(seconds=tuple(each / factor for each in times))
-    assert summary.samples_per_second(fast) == pytest.approx(
-        summary.samples_per_second(slow) * factor
-    )
+    assert samples_per_second(fast) == pytest.approx(samples_per_second(slow) * factor)
 
 
 @given(st.lists(epochs, min_size=1, max_size=6))
 def test_repeats_are_put_together_by_their_median(runs: list[tuple[float, ...]]) -> None:
     records = [record(trial(repeat=n), seconds=times) for n, times in enumerate(runs)]
-    ((row,),) = [group.rows for group in summary.groups(records)]
-    assert row.time == pytest.approx(median(summary.epoch_time(each) for each in records))
+    ((row,),) = [group.rows for group in groups(records)]
+    assert row.time == pytest.approx(median(epoch_time(each) for each in records))
     assert len(row.done) == len(runs)
 
 
@@ -45,7 +63,7 @@ def test_the_fastest_comes_first_and_failures_last() -> None:
         record(trial(engine="jax"), seconds=(1.0, 1.0)),
         record(trial(engine="mxnet"), status="crash"),
     ]
-    (group,) = summary.groups(records)
+    (group,) = groups(records)
     assert [row.trial.engine for row in group.rows] == ["jax", "torch", "mxnet"]
     assert [row.relative for row in group.rows] == [1.0, 0.5, None]
     assert "jax is fastest" in summary.answer([group])
@@ -58,19 +76,19 @@ def test_only_what_differs_by_engine_alone_is_compared() -> None:
         for engine in ("torch", "jax")
         for axes in ({}, {"batch_size": 128}, {"settings": "stock"}, {"epochs": 4}, {"seed": 1})
     ]
-    assert [len(group.rows) for group in summary.groups(records)] == [2] * 5
+    assert [len(group.rows) for group in groups(records)] == [2] * 5
 
 
 def test_a_result_of_older_code_is_superseded_not_mixed() -> None:
     old = record(trial(environment="old"), seconds=(9.0, 9.0))
     new = record(trial(environment="new"), seconds=(1.0, 1.0))
-    (group,) = summary.groups([old, new])
+    (group,) = groups([old, new])
     assert group.rows[0].time == 1.0
 
 
 def test_a_later_attempt_replaces_a_failed_one() -> None:
     failed, done = record(status="timeout"), record(attempt=2)
-    (group,) = summary.groups([failed, done])
+    (group,) = groups([failed, done])
     assert not group.rows[0].failed
     assert len(group.rows[0].done) == 1
 
@@ -84,7 +102,7 @@ def runs(engine: str, seconds: float, count: int, **axes: object) -> list[Record
 
 
 def test_a_verdict_holds_its_interval_and_needs_enough_runs() -> None:
-    (group,) = summary.groups(runs("jax", 1.0, 8) + runs("torch", 1.5, 8) + runs("mxnet", 1.0, 8))
+    (group,) = groups(runs("jax", 1.0, 8) + runs("torch", 1.5, 8) + runs("mxnet", 1.0, 8))
     by_name = {row.trial.engine: row for row in group.rows}
     torch = by_name["torch"].comparison
     assert torch is not None
@@ -99,7 +117,7 @@ def test_a_verdict_holds_its_interval_and_needs_enough_runs() -> None:
 
 
 def test_two_values_are_never_called_a_difference() -> None:
-    (group,) = summary.groups(runs("jax", 1.0, 2) + runs("torch", 9.0, 2))
+    (group,) = groups(runs("jax", 1.0, 2) + runs("torch", 9.0, 2))
     assert table.verdict(group.rows[1], group) == f"undecided, {group.needed} runs needed"
     assert table.interval(group.rows[1]) == ""
     assert "not sure: 2 runs an engine, 5 can show a difference" in summary.answer([group])
@@ -111,23 +129,23 @@ def test_the_unit_is_the_process_not_the_epoch() -> None:
         record(trial(engine=engine), seconds=(seconds,) * 100)
         for engine, seconds in (("jax", 1.0), ("torch", 2.0))
     ]
-    (group,) = summary.groups(records)
+    (group,) = groups(records)
     comparison = group.rows[1].comparison
     assert comparison is not None
     assert (comparison.n_a, comparison.n_b, comparison.verdict) == (1, 1, "undecided")
 
 
 def test_validation_is_left_out_of_the_time_and_shown_beside_it() -> None:
-    ((row,),) = [group.rows for group in summary.groups([record(seconds=(2.0, 1.0, 1.0, 1.0))])]
+    ((row,),) = [group.rows for group in groups([record(seconds=(2.0, 1.0, 1.0, 1.0))])]
     assert row.time == pytest.approx(1.0)
     assert row.time_with_validation == pytest.approx(1.1)
 
 
 def test_an_unsettled_process_is_said_to_be_one() -> None:
-    (group,) = summary.groups([record(seconds=(4.0, 3.0, 2.0, 1.5, 1.1, 0.8))])
+    (group,) = groups([record(seconds=(4.0, 3.0, 2.0, 1.5, 1.1, 0.8))])
     (note,) = summary.notes(group)
     assert "torch: 1 of 1 runs had not settled" in note
-    (settled,) = summary.groups([record(seconds=(4.0, 1.0, 1.0, 1.0, 1.0, 1.0))])
+    (settled,) = groups([record(seconds=(4.0, 1.0, 1.0, 1.0, 1.0, 1.0))])
     assert summary.notes(settled) == []
 
 
@@ -144,7 +162,7 @@ def test_the_epoch_at_which_a_slow_starter_has_overtaken() -> None:
         one = record(trial(engine=engine), seconds=(seconds,) * 4)
         return msgspec.structs.replace(one, clocks=clocks)
 
-    (group,) = summary.groups([with_setup("jax", 12.0, 1.0), with_setup("torch", 3.0, 2.0)])
+    (group,) = groups([with_setup("jax", 12.0, 1.0), with_setup("torch", 3.0, 2.0)])
     assert [row.break_even for row in group.rows] == [None, 9]  # 12 + 9 * 1 <= 3 + 9 * 2
 
 
@@ -156,9 +174,9 @@ def test_time_to_accuracy_counts_whole_epochs_and_every_repeat_must_reach_it() -
         )
 
     both = [climbing(0, (0.5, 0.9, 0.95)), climbing(1, (0.5, 0.8, 0.95))]
-    (group,) = summary.groups(both, target=0.9)
+    (group,) = groups(both, target=0.9)
     assert group.rows[0].to_target == pytest.approx(2.5)
-    (group,) = summary.groups([*both, climbing(2, (0.5, 0.6, 0.7))], target=0.9)
+    (group,) = groups([*both, climbing(2, (0.5, 0.6, 0.7))], target=0.9)
     assert (group.rows[0].to_target, group.rows[0].reached) == (None, 2)
 
 
@@ -167,18 +185,18 @@ def test_two_machines_or_two_versions_are_not_one_row() -> None:
     there = msgspec.structs.replace(
         here, machine=msgspec.structs.replace(here.machine, cpu="Another")
     )
-    assert [len(group.rows) for group in summary.groups([here, there])] == [1, 1]
+    assert [len(group.rows) for group in groups([here, there])] == [1, 1]
     pinned = msgspec.structs.replace(
         here, environment={**here.environment, "pins": "keras==3.14.1"}
     )
-    (group,) = summary.groups([here, pinned])
+    (group,) = groups([here, pinned])
     assert {row.label for row in group.rows} == {"torch", "torch (keras==3.14.1)"}
 
 
 def test_only_columns_with_something_in_them_are_shown() -> None:
-    (group,) = summary.groups([record()])
+    (group,) = groups([record()])
     text = table.markdown(group)
     assert "own MiB" in text
     assert "to target" not in text
-    (group,) = summary.groups([record()], target=0.5)
+    (group,) = groups([record()], target=0.5)
     assert "to target" in table.markdown(group)

@@ -18,7 +18,7 @@ FailureKind = Literal[
 Status = Literal["ok"] | FailureKind
 
 
-class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One pass over the training data and the validation after it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     validation_accuracy: float
 
 
-class Clocks(msgspec.Struct, frozen=True, kw_only=True):
+class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the time of the process went.
 
     Attributes:
@@ -64,7 +64,7 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
     sys: float
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class Memory(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Memory of the process tree.
 
     Attributes:
@@ -116,7 +116,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
 
-class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Site(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """What the user says of the machine.
 
     Attributes:
@@ -186,6 +186,15 @@ def decode(line: bytes) -> Record:
         return _decoder.decode(line)
     except msgspec.ValidationError:
         return msgspec.convert(_upgrade(msgspec.json.decode(line)), Record)
+
+
+def decode_all(lines: bytes | memoryview) -> list[Record]:
+    """Read many lines of this form at once.
+
+    Raises:
+        msgspec.DecodeError: a line is none, or of an earlier form.
+    """
+    return _decoder.decode_lines(lines)
 
 
 def _upgrade(raw: Any) -> Any:

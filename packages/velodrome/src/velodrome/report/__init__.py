@@ -6,6 +6,7 @@ from rich.console import Console
 
 from velodrome import store, yaml
 from velodrome.report import figures, markdown, results_csv, summary
+from velodrome.report.process import results
 from velodrome.report.table import Ranking
 
 
@@ -32,11 +33,11 @@ def show(folder: Path, target: float | None = None) -> int:
 
 def write(folder: Path, target: float | None = None) -> list[summary.Group]:
     """Write `results.csv`, `figures/` and `report.md`; return the ranking."""
-    records = store.read(folder)
     if target is None:
         target = _target(folder)
-    groups = summary.groups(records, target)
-    results_csv.write(records, folder / "results.csv", target)
+    measured = results(store.read(folder), target)
+    groups = summary.groups(measured, target)
+    results_csv.write(measured, folder / "results.csv")
     drawn = figures.throughput(groups, folder / "figures")
     markdown.write(groups, drawn, folder / "report.md")
     return groups

@@ -1,14 +1,16 @@
 """`results.csv`: a line a trial, the nine columns of the 2017 measurements first."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from velodrome.devices import Devices
-from velodrome.record import Record
-from velodrome.report.process import cost, process
+from velodrome.report.process import Result, cost
 from velodrome.report.summary import pins
+
+Part = Literal["result", "record", "trial", "recipe", "figures", "last", "clocks", "memory"]
 
 SEED_COLUMNS = (
     "infrastructure",
@@ -21,120 +23,90 @@ SEED_COLUMNS = (
     "time",
     "samples_sec",
 )
-COLUMNS = (
-    *SEED_COLUMNS,
-    "engine",
-    "devices",
-    "status",
-    "id",
-    "attempt",
-    "repeat",
-    "started",
-    "dataset",
-    "samples",
-    "seed",
-    "settings",
-    "dtype",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "loss",
-    "validation_loss",
-    "settled",
-    "time_with_validation",
-    "time_last_epoch",
-    "time_last_epoch_with_validation",
-    "time_to_target",
-    "cost_epoch",
-    "cost_to_target",
-    "import_seconds",
-    "build_seconds",
-    "first_step_seconds",
-    "real",
-    "user",
-    "sys",
-    "imported_memory",
-    "peak_memory",
-    "own_memory",
-    "joules",
-    "pins",
-    "reason",
+
+# A column's name, the part of a result it is read from, and how; empty where there is no part.
+_COLUMNS: tuple[tuple[str, Part, Callable[[Any], Any]], ...] = (
+    ("infrastructure", "record", lambda record: record.site.infrastructure or record.machine.cpu),
+    ("model", "trial", attrgetter("workload")),
+    ("script", "trial", attrgetter("engine")),
+    ("batch_size", "trial", attrgetter("batch_size")),
+    ("gpus", "trial", lambda trial: _gpus(trial.devices)),
+    ("accuracy", "figures", attrgetter("accuracy")),
+    ("epochs", "trial", attrgetter("epochs")),
+    ("time", "figures", attrgetter("time")),
+    ("samples_sec", "figures", attrgetter("samples_sec")),
+    ("engine", "trial", attrgetter("engine")),
+    ("pins", "record", pins),
+    ("devices", "trial", attrgetter("devices")),
+    ("status", "record", attrgetter("status")),
+    ("id", "record", attrgetter("id")),
+    ("attempt", "record", attrgetter("attempt")),
+    ("repeat", "trial", attrgetter("repeat")),
+    ("started", "record", attrgetter("started")),
+    ("dataset", "trial", attrgetter("dataset")),
+    ("samples", "trial", attrgetter("samples")),
+    ("seed", "trial", attrgetter("seed")),
+    ("settings", "trial", attrgetter("settings")),
+    ("dtype", "trial", attrgetter("dtype")),
+    ("learning_rate", "recipe", attrgetter("learning_rate")),
+    ("momentum", "recipe", attrgetter("momentum")),
+    ("weight_decay", "recipe", attrgetter("weight_decay")),
+    ("loss", "last", attrgetter("loss")),
+    ("validation_loss", "last", attrgetter("validation_loss")),
+    ("settled", "figures", lambda figures: not figures.unsettled),
+    ("time_with_validation", "figures", attrgetter("time_with_validation")),
+    ("time_last_epoch", "last", attrgetter("train_seconds")),
+    (
+        "time_last_epoch_with_validation",
+        "last",
+        lambda last: last.train_seconds + last.validation_seconds,
+    ),
+    ("time_to_target", "figures", attrgetter("to_target")),
+    ("cost_epoch", "result", lambda result: _cost(result, "time")),
+    ("cost_to_target", "result", lambda result: _cost(result, "to_target")),
+    ("import_seconds", "clocks", attrgetter("import_seconds")),
+    ("build_seconds", "clocks", attrgetter("build_seconds")),
+    ("first_step_seconds", "clocks", attrgetter("first_step_seconds")),
+    ("real", "clocks", attrgetter("real")),
+    ("user", "clocks", attrgetter("user")),
+    ("sys", "clocks", attrgetter("sys")),
+    ("imported_memory", "memory", attrgetter("imported")),
+    ("peak_memory", "memory", attrgetter("peak")),
+    ("own_memory", "figures", attrgetter("own_memory")),
+    ("joules", "figures", attrgetter("joules")),
+    ("reason", "record", lambda record: record.failure.reason if record.failure else None),
 )
+COLUMNS = tuple(name for name, _, _ in _COLUMNS)
 
 
-def write(records: Iterable[Record], path: Path, target: float | None = None) -> None:
-    """Write every record, failures too; what was not measured stays empty."""
+def write(results: Iterable[Result], path: Path) -> None:
+    """Write every result, failures too; what was not measured stays empty."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for record in records:
-            line = _line(record, target)
-            writer.writerow([line.get(name) for name in COLUMNS])
+        writer.writerows(_line(result) for result in results)
 
 
-def _line(record: Record, target: float | None) -> dict[str, Any]:
-    trial = record.trial
-    devices = Devices.parse(trial.devices)
-    line: dict[str, Any] = {
-        "infrastructure": record.site.infrastructure or record.machine.cpu,
-        "model": trial.workload,
-        "script": trial.engine,
-        "batch_size": trial.batch_size,
-        "gpus": devices.total if devices.kind == "gpu" else 0,
-        "epochs": trial.epochs,
-        "engine": trial.engine,
-        "devices": trial.devices,
-        "status": record.status,
-        "id": record.id,
-        "attempt": record.attempt,
-        "repeat": trial.repeat,
-        "started": record.started,
-        "dataset": trial.dataset,
-        "samples": trial.samples,
-        "seed": trial.seed,
-        "settings": trial.settings,
-        "dtype": trial.dtype,
-        "learning_rate": trial.recipe.learning_rate,
-        "momentum": trial.recipe.momentum,
-        "weight_decay": trial.recipe.weight_decay,
-        "pins": pins(record),
+def _line(result: Result) -> list[Any]:
+    record, figures = result
+    parts = {
+        "result": result,
+        "record": record,
+        "trial": record.trial,
+        "recipe": record.trial.recipe,
+        "figures": figures,
+        "last": record.epochs[-1] if figures else None,
+        "clocks": record.clocks,
+        "memory": record.memory,
     }
-    if record.clocks:
-        for name in (
-            "import_seconds",
-            "build_seconds",
-            "first_step_seconds",
-            "real",
-            "user",
-            "sys",
-        ):
-            line[name] = getattr(record.clocks, name)
-    if record.memory:
-        line |= {"imported_memory": record.memory.imported, "peak_memory": record.memory.peak}
-    if record.failure:
-        line["reason"] = record.failure.reason
-    if record.status == "ok":
-        line |= _measured(record, target)
-    return line
+    return [None if parts[part] is None else cell(parts[part]) for _, part, cell in _COLUMNS]
 
 
-def _measured(record: Record, target: float | None) -> dict[str, Any]:
-    last = record.epochs[-1]
-    figures = process(record, target)
-    price = record.site.price_per_hour
-    return {
-        "accuracy": last.validation_accuracy,
-        "time": figures.time,
-        "samples_sec": figures.samples_sec,
-        "loss": last.loss,
-        "validation_loss": last.validation_loss,
-        "settled": not figures.unsettled,
-        "time_with_validation": figures.time_with_validation,
-        "time_last_epoch": last.train_seconds,
-        "time_last_epoch_with_validation": last.train_seconds + last.validation_seconds,
-        "time_to_target": figures.to_target,
-        "cost_epoch": cost(figures.time, price),
-        "cost_to_target": cost(figures.to_target, price),
-        "own_memory": figures.own_memory,
-        "joules": figures.joules,
-    }
+def _gpus(devices: str) -> int:
+    parsed = Devices.parse(devices)
+    return parsed.total if parsed.kind == "gpu" else 0
+
+
+def _cost(result: Result, figure: Literal["time", "to_target"]) -> float | None:
+    seconds = getattr(result.figures, figure) if result.figures else None
+    return cost(seconds, result.record.site.price_per_hour)

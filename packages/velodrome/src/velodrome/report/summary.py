@@ -8,7 +8,7 @@ import msgspec
 
 from velodrome.machine import Machine
 from velodrome.record import Record
-from velodrome.report.process import Process, process
+from velodrome.report.process import Process, Result
 from velodrome.statistics import (
     LEVEL,
     Comparison,
@@ -105,26 +105,17 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     needed: int = 1
 
 
-def epoch_time(record: Record) -> float:
-    """Seconds of training an epoch: the median over settled epochs, validation excluded."""
-    return process(record).time
-
-
-def samples_per_second(record: Record) -> float:
-    """Trained samples of an epoch over `epoch_time`."""
-    return process(record).samples_sec
-
-
-def latest(records: Iterable[Record]) -> list[Record]:
+def latest(results: Iterable[Result]) -> list[Result]:
     """The last attempt at each trial; of trials that differ only in code or data, the newest.
 
     Records of an older environment or graph are superseded, not mixed with new ones. Those of
     another machine or of other pinned versions stand beside them.
     """
-    newest: dict[tuple[Trial, str, Machine], Record] = {}
-    for record in records:
+    newest: dict[tuple[Trial, str, Machine], Result] = {}
+    for result in results:
+        record = result.record
         trial = msgspec.structs.replace(record.trial, environment="", graph="", data="")
-        newest[trial, pins(record), record.machine] = record
+        newest[trial, pins(record), record.machine] = result
     return list(newest.values())
 
 
@@ -133,21 +124,22 @@ def pins(record: Record) -> str:
     return record.environment.get("pins", "")
 
 
-def groups(records: Iterable[Record], target: float | None = None) -> list[Group]:
-    """Every group of comparable configurations, in the order in which they were first run.
+def groups(results: Iterable[Result], target: float | None = None) -> list[Group]:
+    """Every group of comparable configurations, by batch size.
 
     Args:
-        records: of one run folder or several.
-        target: validation accuracy whose time is wanted.
+        results: of one run folder or several.
+        target: the validation accuracy whose time is in the figures.
     """
-    rows: dict[tuple[Trial, str, Machine], list[Record]] = {}
-    for record in latest(records):
+    rows: dict[tuple[Trial, str, Machine], list[Result]] = {}
+    for result in latest(results):
+        record = result.record
         key = configuration(record.trial), pins(record), record.machine
-        rows.setdefault(key, []).append(record)
+        rows.setdefault(key, []).append(result)
     together: dict[tuple[Trial, Machine], list[Row]] = {}
     for (trial, _, machine), repeats in rows.items():
         shared = msgspec.structs.replace(trial, engine="")
-        together.setdefault((shared, machine), []).append(_row(repeats, target))
+        together.setdefault((shared, machine), []).append(_row(repeats))
     found = [_group(each, machine, target) for (_, machine), each in together.items()]
     return sorted(found, key=lambda group: group.rows[0].trial.batch_size)
 
@@ -157,12 +149,13 @@ def configuration(trial: Trial) -> Trial:
     return msgspec.structs.replace(trial, repeat=0, environment="", graph="", data="")
 
 
-def _row(repeats: list[Record], target: float | None) -> Row:
-    row = Row(trial=repeats[0].trial, pins=pins(repeats[0]), records=tuple(repeats))
-    if not (done := row.done):
+def _row(repeats: list[Result]) -> Row:
+    records = tuple(result.record for result in repeats)
+    row = Row(trial=records[0].trial, pins=pins(records[0]), records=records)
+    each = tuple(result.figures for result in repeats if result.figures)
+    if not each:
         return row
-    each = tuple(process(record, target) for record in done)
-    clocks = [record.clocks for record in done if record.clocks]
+    clocks = [record.clocks for record in row.done if record.clocks]
     reached = sum(one.to_target is not None for one in each)
     return msgspec.structs.replace(
         row,

@@ -37,7 +37,7 @@ from velodrome.statistics.planning import (
     repeats_to_add,
     verdict_rates,
 )
-from velodrome.statistics.steady import SteadyState, steady_state
+from velodrome.statistics.steady import SteadyState, steady_state, steady_states
 
 __all__ = [
     "LEVEL",
@@ -64,6 +64,7 @@ __all__ = [
     "repeats_to_add",
     "scaling_efficiency",
     "steady_state",
+    "steady_states",
     "throughput",
     "time_to_accuracy",
     "verdict_rates",

@@ -8,8 +8,6 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from velodrome.statistics.comparison import median
-
 _TOLERANCE = 0.05  # a difference below this is never called warm-up or drift
 _NOISE = 4.0  # nor is one below this many standard deviations of the noise
 _DRIFT = 3.0  # or, between two medians, standard errors
@@ -17,7 +15,7 @@ _FEWEST = 3
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
 
-class SteadyState(msgspec.Struct, frozen=True, kw_only=True):
+class SteadyState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a process settled.
 
     Attributes:
@@ -66,45 +64,87 @@ def steady_state(times: ArrayLike) -> SteadyState:
         ValueError: no times, or one that is not finite and above zero.
     """
     values = np.asarray(times, dtype=float)
-    if values.ndim != 1 or values.size == 0:
+    if values.ndim != 1:
         raise ValueError(f"expected a time for each epoch, got an array of shape {values.shape}")
+    (found,) = steady_states(values[np.newaxis])
+    return found
+
+
+def steady_states(times: ArrayLike) -> list[SteadyState]:
+    """:func:`steady_state` of many processes with the same number of epochs, at once.
+
+    Args:
+        times: seconds of each epoch in order, a row a process, shape (processes, epochs).
+
+    Raises:
+        ValueError: no times, or one that is not finite and above zero.
+    """
+    values = np.asarray(times, dtype=float)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"expected a row of times a process, got an array of shape {values.shape}")
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("every time must be a finite number above zero")
-    n = values.size
+    n = values.shape[1]
     if n < _FEWEST:
-        return SteadyState(
-            first=n - 1,
-            settled=False,
-            median=float(values[-1]),
-            reason=f"{n} of the {_FEWEST} epochs needed to tell",
-        )
-    later = values[min(n // 2, max(n - 4, 1)) :]
-    centre = median(later)
+        reason = f"{n} of the {_FEWEST} epochs needed to tell"
+        return [
+            SteadyState(first=n - 1, settled=False, median=float(last), reason=reason)
+            for last in values[:, -1]
+        ]
+    later = values[:, min(n // 2, max(n - 4, 1)) :]
+    centre = np.median(later, axis=1)
     noise = _noise(later)
-    rest = np.abs(values - centre) <= max(_TOLERANCE * centre, _NOISE * noise)
-    first = int(np.argmax(rest)) if rest.any() else n
+    bounds = np.maximum(_TOLERANCE * centre, _NOISE * noise)
+    rest = np.abs(values - centre[:, np.newaxis]) <= bounds[:, np.newaxis]
+    first = np.where(rest.any(axis=1), rest.argmax(axis=1), n)
+    found: list[SteadyState] = [_UNKNOWN] * len(values)
+    for start in np.unique(first).tolist():
+        (rows,) = np.nonzero(first == start)
+        some = zip(rows.tolist(), _from(values[rows], start, noise[rows]), strict=True)
+        for row, state in some:
+            found[row] = state
+    return found
+
+
+_UNKNOWN = SteadyState(first=0, settled=False, median=0.0)
+
+
+def _from(values: NDArray[np.float64], first: int, noise: NDArray[np.float64]) -> list[SteadyState]:
+    """Processes whose warm-up ends before the same epoch."""
+    n = values.shape[1]
     if first > n // 2:
-        return SteadyState(
-            first=n // 2,
-            settled=False,
-            median=median(values[n // 2 :]),
-            reason="the first half of the epochs is all warm-up",
-        )
-    settled = values[first:]
-    middle = median(settled)
-    half = (settled.size + 1) // 2
-    earlier, latest = settled[:half], settled[half:]
-    moved = median(latest) - median(earlier)
+        return [
+            SteadyState(
+                first=n // 2,
+                settled=False,
+                median=float(middle),
+                reason="the first half of the epochs is all warm-up",
+            )
+            for middle in np.median(values[:, n // 2 :], axis=1)
+        ]
+    settled = values[:, first:]
+    middle = np.median(settled, axis=1)
+    half = (settled.shape[1] + 1) // 2
+    earlier, latest = settled[:, :half], settled[:, half:]
+    moved = np.median(latest, axis=1) - np.median(earlier, axis=1)
     # The standard error of a median is sqrt(pi / 2) that of a mean.
-    error = noise * math.sqrt(math.pi / 2 * (1 / earlier.size + 1 / latest.size))
-    if abs(moved) > max(_TOLERANCE * middle, _DRIFT * error):
-        direction = "slower" if moved > 0 else "faster"
-        reason = f"epochs were still getting {direction}: {abs(moved) / middle:.1%} over the rest"
-        return SteadyState(first=first, settled=False, median=middle, reason=reason)
-    return SteadyState(first=first, settled=True, median=middle)
+    error = noise * math.sqrt(math.pi / 2 * (1 / earlier.shape[1] + 1 / latest.shape[1]))
+    drifts = np.abs(moved) > np.maximum(_TOLERANCE * middle, _DRIFT * error)
+    return [
+        SteadyState(
+            first=first, settled=not drifting, median=by, reason=_drift(by, to) if drifting else ""
+        )
+        for by, to, drifting in zip(middle.tolist(), moved.tolist(), drifts.tolist(), strict=True)
+    ]
 
 
-def _noise(values: NDArray[np.float64]) -> float:
-    steps = np.diff(values)
-    spread = median(np.abs(steps - median(steps)))
-    return _MAD_TO_SD * spread / math.sqrt(2)
+def _drift(middle: float, moved: float) -> str:
+    direction = "slower" if moved > 0 else "faster"
+    return f"epochs were still getting {direction}: {abs(moved) / middle:.1%} over the rest"
+
+
+def _noise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    steps = np.diff(values, axis=1)
+    spread = np.median(np.abs(steps - np.median(steps, axis=1, keepdims=True)), axis=1)
+    noise: NDArray[np.float64] = _MAD_TO_SD * spread / math.sqrt(2)
+    return noise
