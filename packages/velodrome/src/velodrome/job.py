@@ -10,6 +10,26 @@ from velodrome.trial import Trial
 from velodrome.workloads.graph import Graph
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker computes when it is asked for its mathematics instead of its speed.
+
+    Attributes:
+        steps: training steps of one whole batch each, before a last pass of one and a half.
+        variants: repetitions with every weight moved by `epsilon` and batches in other orders.
+        epsilon: relative distance of neighbouring numbers in the trial's dtype.
+        answer: the `.npz` file to write.
+    """
+
+    steps: int
+    variants: int
+    epsilon: float
+    answer: str
+
+    def samples(self, batch_size: int) -> int:
+        """Training samples that this takes."""
+        return (self.steps + 1) * batch_size + max(1, batch_size // 2)
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a worker needs.
 
@@ -68,6 +88,10 @@ class EpochDone(Event, frozen=True, kw_only=True):
     epoch: Epoch
 
 
+class Answered(Event, frozen=True, kw_only=True):
+    """The file that the job's comparison asked for is written."""
+
+
 class Finished(Event, frozen=True, kw_only=True):
     """All epochs are done."""
 
@@ -81,7 +105,7 @@ class Failed(Event, frozen=True, kw_only=True):
     reason: str
 
 
-AnyEvent = Imported | Built | FirstStep | EpochDone | Finished | Failed
+AnyEvent = Imported | Built | FirstStep | EpochDone | Answered | Finished | Failed
 
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 

@@ -7,7 +7,8 @@ import msgspec
 
 from velodrome.workloads.recipe import Recipe
 
-DType = Literal["float32", "tf32", "bfloat16", "float16"]
+# `float64` is the arithmetic of parity's reference; no engine is raced in it.
+DType = Literal["float32", "tf32", "bfloat16", "float16", "float64"]
 Settings = Literal["stock", "tuned"]
 
 

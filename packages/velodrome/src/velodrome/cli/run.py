@@ -53,6 +53,7 @@ def command(
 ) -> int:
     """Read the study, run what is missing of it, report."""
     from velodrome import report, runner, study
+    from velodrome.arguments import assignments, several
     from velodrome.progress import watching
 
     site = {
@@ -61,14 +62,14 @@ def command(
         "price_per_hour": price_per_hour,
     }
     changes: dict[str, Any] = {
-        "engines": _several(engine),
-        "devices": _several(devices),
-        "batch_sizes": _several(batch_size),
-        "epochs": _several(epochs),
-        "settings": _several(settings),
-        "dtypes": _several(dtype),
-        "recipe": _assignments(recipe, "--recipe"),
-        "exclude": [_assignments([each], "--exclude") for each in exclude or ()],
+        "engines": several(engine),
+        "devices": several(devices),
+        "batch_sizes": several(batch_size),
+        "epochs": several(epochs),
+        "settings": several(settings),
+        "dtypes": several(dtype),
+        "recipe": assignments(recipe, "--recipe"),
+        "exclude": [assignments([each], "--exclude") for each in exclude or ()],
         "dataset": dataset,
         "samples": samples,
         "repeats": repeats,
@@ -85,25 +86,3 @@ def command(
     with watching() as observer:
         runner.run(wanted, folder, observer, retry_failed=retry_failed)
     return report.show(folder)
-
-
-def _several(text: str | None) -> list[Any]:
-    from velodrome import yaml
-
-    return [yaml.scalar(part) for part in text.split(",")] if text else []
-
-
-def _assignments(texts: list[str] | None, option: str) -> dict[str, list[Any]]:
-    """`a=1,2` as {"a": [1, 2]}; a later `b=` in the same text starts another key."""
-    from velodrome.errors import UserError
-
-    values: dict[str, list[Any]] = {}
-    for text in texts or ():
-        key = ""
-        for part in text.split(","):
-            before, equals, after = part.rpartition("=")
-            key = before or key
-            if not key or (equals and not before):
-                raise UserError(f"{option} {text}: write KEY=VALUE, such as learning_rate=0.05")
-            values.setdefault(key, []).extend(_several(after))
-    return values

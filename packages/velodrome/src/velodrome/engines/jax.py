@@ -29,7 +29,9 @@ class Jax(Engine):
         import jax
 
         jax.config.update("jax_default_matmul_precision", "float32")
+        jax.config.update("jax_enable_x64", job.trial.dtype == "float64")
         self._job = job
+        self._dtype = "float64" if job.trial.dtype == "float64" else "float32"
 
     def build(self) -> None:
         import jax
@@ -80,13 +82,13 @@ class Jax(Engine):
     def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
         import jax
 
-        self._train = jax.device_put(train)
-        self._validation = jax.device_put(validation)
+        self._train = jax.device_put((train[0].astype(self._dtype), train[1]))
+        self._validation = jax.device_put((validation[0].astype(self._dtype), validation[1]))
 
     def set_weights(self, weights: Weights) -> None:
         import jax.numpy as jnp
 
-        self._params = {name: jnp.array(array) for name, array in weights.items()}
+        self._params = {name: jnp.array(array, self._dtype) for name, array in weights.items()}
         moving = self._job.trial.recipe.momentum > 0
         self._velocity = {n: jnp.zeros_like(v) for n, v in self._params.items() if moving}
 
@@ -100,7 +102,7 @@ class Jax(Engine):
         import jax.numpy as jnp
 
         state = self._params, self._velocity, (jnp.zeros(()), jnp.zeros((), jnp.int32))
-        rate = jnp.float32(learning_rate)
+        rate = jnp.array(learning_rate, self._dtype)
         for index in batches(order, self._job.trial.batch_size):
             state = self._step(state, self._train, index, rate)
         self._params, self._velocity, (loss, correct) = jax.block_until_ready(state)

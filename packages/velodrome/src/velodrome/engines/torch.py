@@ -36,11 +36,12 @@ class Torch(Engine):
         self._tuned = job.trial.settings == "tuned"
         if self._tuned:
             torch.set_num_threads(job.threads)
+        self._dtype = torch.float64 if job.trial.dtype == "float64" else torch.float32
 
     def build(self) -> None:
         import torch
 
-        self._model = _model(self._job.graph)
+        self._model = _model(self._job.graph).to(self._dtype)
         if self._tuned:
             self._model = self._model.to(memory_format=torch.channels_last)
         self._loss = torch.nn.CrossEntropyLoss()
@@ -53,7 +54,7 @@ class Torch(Engine):
         """Images kept as the model reads them: a view with channels first, of either order."""
         import torch
 
-        images = torch.from_numpy(x)
+        images = torch.from_numpy(x).to(self._dtype)
         if images.ndim == 4 and not self._tuned:
             images = images.permute(0, 3, 1, 2).contiguous()
         return images, torch.from_numpy(y).long()
@@ -96,7 +97,7 @@ class Torch(Engine):
         self._set_learning_rate(learning_rate)
         model, optimizer = self._model, self._optimizer
         model.train()
-        loss_sum = torch.zeros(())
+        loss_sum = torch.zeros((), dtype=self._dtype)
         correct = torch.zeros((), dtype=torch.long)
         for index in batches(order, self._job.trial.batch_size):
             x, y = self._batch(self._train, torch.from_numpy(index))

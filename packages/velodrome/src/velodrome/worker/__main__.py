@@ -1,4 +1,4 @@
-"""Read a job from standard input, train it, answer on a pipe of its own.
+"""Read a job from standard input, do it, answer on a pipe of its own.
 
 Run as `python -m velodrome.worker DESCRIPTOR`. Standard output and error belong to
 the framework; they cannot corrupt the events.
@@ -14,11 +14,12 @@ import msgspec
 from velodrome import failures
 from velodrome.job import AnyEvent, Failed, Imported, Job, to_json
 from velodrome.worker import lifeline
+from velodrome.worker.compare import compare
 from velodrome.worker.measure import measure
 
 
 def main() -> int:
-    """Train the job; exit status 0 if all epochs were done, else 1."""
+    """Do the job; exit status 0 if it came to its end, else 1."""
     events = int(sys.argv[1])
     os.set_inheritable(events, False)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
@@ -34,7 +35,7 @@ def main() -> int:
         os.write(events, to_json(event))
 
     try:
-        measure(job, emit)
+        (compare if job.comparison else measure)(job, emit)
     except Exception as error:
         traceback.print_exc()
         kind, reason = failures.of_exception(error)

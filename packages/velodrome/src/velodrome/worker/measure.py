@@ -2,19 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable
 
-import numpy as np
-
-from velodrome import datasets, engines
-from velodrome.datasets.base import Split
-from velodrome.engines.base import Engine, Inputs, Labels, Totals
+from velodrome.engines.base import Engine, Totals
 from velodrome.failures import Diverged
-from velodrome.job import AnyEvent, Built, EpochDone, Finished, FirstStep, Imported, Job
+from velodrome.job import EpochDone, Finished, FirstStep, Job
 from velodrome.record import Epoch, Memory
 from velodrome.worker import memory, randomness
-
-Emit = Callable[[AnyEvent], None]
+from velodrome.worker.start import Emit, start
 
 
 def measure(job: Job, emit: Emit) -> None:
@@ -24,35 +18,11 @@ def measure(job: Job, emit: Emit) -> None:
         Unsupported: the engine cannot run it.
         Diverged: a loss is no longer finite.
     """
-    begin = time.perf_counter()
-    engine = engines.registry.get(job.trial.engine)(job)
-    emit(Imported(seconds=time.perf_counter() - begin))
-    imported = memory.resident()
-
-    begin = time.perf_counter()
-    train, validation = _build(engine, job)
-    emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
-
+    engine, train, validation, imported = start(job, emit)
     emit(FirstStep(seconds=_first_step(engine, job, train)))
     for number in range(1, job.trial.epochs + 1):
         emit(EpochDone(number=number, epoch=_epoch(engine, job, number, train, validation)))
     emit(Finished(memory=Memory(imported=imported, peak=memory.peak())))
-
-
-def _build(engine: Engine, job: Job) -> tuple[int, int]:
-    """Number of training and of validation samples."""
-    data = datasets.load(job.data, job.trial.samples)
-    engine.build()
-    engine.load(_arrays(data.train), _arrays(data.validation))
-    engine.set_weights(randomness.initial_weights(job.trial, job.graph))
-    return len(data.train.y), len(data.validation.y)
-
-
-def _arrays(split: Split) -> tuple[Inputs, Labels]:
-    """Images scaled to 0..1 in float32; tokens as they are."""
-    if split.x.dtype == np.uint8:
-        return split.x.astype(np.float32) / np.float32(255), split.y
-    return split.x, split.y
 
 
 def _first_step(engine: Engine, job: Job, samples: int) -> float:

@@ -7,13 +7,26 @@ from velodrome.trial import Trial
 from velodrome.workloads.graph import Graph, Weights
 
 
-def _generator(trial: Trial, *stream: int) -> np.random.Generator:
+def generator(trial: Trial, *stream: int) -> np.random.Generator:
+    """A source of draws of its own for each trial and stream."""
     return np.random.Generator(np.random.PCG64([trial.seed, trial.repeat, *stream]))
 
 
 def initial_weights(trial: Trial, graph: Graph) -> Weights:
     """The weights that training starts from."""
-    return graph.initial_weights(_generator(trial, 0))
+    return graph.initial_weights(generator(trial, 0))
+
+
+def telling_weights(trial: Trial, graph: Graph) -> Weights:
+    """Weights to compare engines from: as `initial_weights`, but no array is constant.
+
+    Where biases are zero and scales one, an engine that forgets them goes unnoticed.
+    """
+    rng = generator(trial, 2)
+    return {
+        name: array if np.ptp(array) else array + rng.uniform(0.05, 0.15, array.shape).astype("f4")
+        for name, array in initial_weights(trial, graph).items()
+    }
 
 
 def order(trial: Trial, epoch: int, samples: int) -> Order:
@@ -22,7 +35,7 @@ def order(trial: Trial, epoch: int, samples: int) -> Order:
     Sorted uniform draws rather than `permutation`, whose algorithm numpy may change.
     With `drop_last`, what does not fill a batch is left out.
     """
-    draws = _generator(trial, 1, epoch).random(samples)
+    draws = generator(trial, 1, epoch).random(samples)
     shuffled = np.argsort(draws, kind="stable").astype(np.int64)
     if trial.drop_last:
         return shuffled[: samples - samples % trial.batch_size]

@@ -1,0 +1,58 @@
+"""Prove that engines train the same mathematics, or show where they do not.
+
+Every engine starts from the same weights and takes the same steps on the same batches, each in
+a process of its own. Losses, the gradient of each layer and the weights reached are held
+against a reference in float64. The exit status is 0 only if all engines are at parity.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def command(
+    workload: Annotated[str, typer.Argument(help="One or more workloads (lenet,mlp), or all.")],
+    engine: Annotated[str | None, typer.Option(help="Engines; all of them unless given.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of one batch each.")] = 4,
+    batch_size: Annotated[str, typer.Option(help="Samples a step.")] = "16",
+    dataset: Annotated[str, typer.Option(help="Where the batches come from.")] = "synthetic",
+    devices: Annotated[str | None, typer.Option(help="Such as cpu, gpu.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
+    settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="A recipe's parameter: momentum=0.9 (repeatable)."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights and samples' order.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds an engine may take.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for verdicts; runs/parity-NAME unless given.")
+    ] = None,
+) -> int:
+    """Compare, keep the verdicts, print the table."""
+    from velodrome import study, workloads
+    from velodrome.arguments import assignments, several
+    from velodrome.parity import check
+    from velodrome.progress import watching
+    from velodrome.report import parity
+
+    changes: dict[str, Any] = {
+        "engines": several(engine),
+        "batch_sizes": several(batch_size),
+        "dataset": dataset,
+        "devices": several(devices),
+        "dtypes": several(dtype),
+        "settings": several(settings),
+        "recipe": assignments(recipe, "--recipe"),
+        "seed": seed,
+        "timeout": timeout,
+    }
+    given = {key: value for key, value in changes.items() if value not in (None, [], {})}
+    names = ",".join(workloads.registry.all()) if workload == "all" else workload
+    wanted = study.load(names, given)
+    folder = out or Path("runs") / f"parity-{wanted.name}"
+    with watching() as observer:
+        verdicts = list(check.check(wanted, steps, folder, observer.note))
+    parity.show(verdicts, folder)
+    return 0 if all(each.status == "parity" for each in verdicts) else 1

@@ -1,0 +1,117 @@
+"""Verdicts, kept a line each in `parity.jsonl`, and found again for a trial."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from velodrome.errors import UserError
+from velodrome.home import home
+from velodrome.parity.deviation import Deviation
+from velodrome.parity.kernels import Kernels
+from velodrome.record import FailureKind, Ledger
+from velodrome.trial import Trial
+
+SCHEMA = 1
+FILE = "parity.jsonl"
+
+Status = Literal["parity", "deviates", "no-reference"] | FailureKind
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether one engine trains a workload as the reference does.
+
+    Attributes:
+        schema: version of this form.
+        status: `parity`; `deviates`; `no-reference` where the references failed or disagree;
+            or how the engine failed.
+        reason: why it is not at parity, in a line.
+        made: when, UTC, ISO 8601.
+        trial: what was compared; its environment's hash names code and versions.
+        steps: training steps of one batch each.
+        deviations: every quantity's distance from the reference; empty if there is none.
+        ledger: how the engine ran, None if it never came that far.
+        kernels: the compute libraries that really ran.
+    """
+
+    schema: int = SCHEMA
+    status: Status
+    reason: str = ""
+    made: str
+    trial: Trial
+    steps: int
+    deviations: tuple[Deviation, ...] = ()
+    ledger: Ledger | None = None
+    kernels: tuple[Kernels, ...] = ()
+
+
+def settles(verdict: Verdict, trial: Trial) -> bool:
+    """Whether a verdict speaks of that trial.
+
+    Batch size, data, learning rate and the epochs at which it falls reach every engine from
+    outside, as numbers; what is done with them is what the verdict is about.
+    """
+    return _key(verdict.trial) == _key(trial)
+
+
+def _key(trial: Trial) -> tuple[object, ...]:
+    recipe = msgspec.structs.replace(
+        trial.recipe, learning_rate=1.0, decay_epochs=(), decay_factor=1.0
+    )
+    return (
+        trial.workload,
+        trial.engine,
+        trial.devices,
+        trial.dtype,
+        trial.environment,
+        trial.settings,
+        recipe,
+    )
+
+
+def find(verdicts: Iterable[Verdict], trial: Trial) -> Verdict | None:
+    """The newest verdict that speaks of that trial."""
+    found = [verdict for verdict in verdicts if settles(verdict, trial)]
+    return max(found, key=lambda verdict: verdict.made, default=None)
+
+
+def everywhere() -> Path:
+    """The folder of the verdicts of this machine."""
+    return home()
+
+
+def read(folder: Path) -> list[Verdict]:
+    """The verdicts kept in a folder, oldest first; none if there is no file.
+
+    A line that was cut off while it was written is left out.
+
+    Raises:
+        UserError: a line is no verdict.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    return [_decoded(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _decoded(line: bytes, path: Path, number: int) -> Verdict:
+    try:
+        return msgspec.json.decode(line, type=Verdict)
+    except msgspec.DecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: not a verdict of this version: {error}; "
+            "remove the line or the file, and compare again"
+        ) from None
+
+
+def keep(verdict: Verdict, folder: Path) -> None:
+    """Add a verdict to a folder; it is on the disk when this returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / FILE).open("ab") as file:
+        file.write(msgspec.json.encode(verdict) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,135 @@
+"""Verdicts of parity as a table: for the terminal and as Markdown."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from velodrome.parity.deviation import Deviation, worst
+from velodrome.parity.verdict import Verdict
+
+_KINDS = ("loss", "gradient", "update")
+
+
+def _of_kind(kind: str) -> Callable[[Verdict], str]:
+    """The cell for the worst deviation of a kind."""
+
+    def cell(verdict: Verdict) -> str:
+        found = [each for each in verdict.deviations if each.kind == kind]
+        return _told(worst(found)) if found else ""
+
+    return cell
+
+
+def _told(deviation: Deviation) -> str:
+    return f"{deviation.error:.0e} / {deviation.tolerance:.0e}"
+
+
+def _where(verdict: Verdict) -> str:
+    return worst(verdict.deviations).quantity if verdict.deviations else ""
+
+
+def _said(verdict: Verdict) -> str:
+    return {"parity": "at parity", "deviates": "DEVIATES", "no-reference": "no reference"}.get(
+        verdict.status, verdict.status
+    )
+
+
+COLUMNS: tuple[tuple[str, Callable[[Verdict], str]], ...] = (
+    ("engine", lambda verdict: verdict.trial.engine),
+    ("verdict", _said),
+    *((kind, _of_kind(kind)) for kind in _KINDS),
+    ("nearest its limit", _where),
+)
+
+
+def title(verdicts: Sequence[Verdict]) -> str:
+    """What the verdicts of a table share."""
+    trial, steps = verdicts[0].trial, verdicts[0].steps
+    return (
+        f"{trial.workload} on {trial.dataset}, batch {trial.batch_size}, {steps} steps and a pass, "
+        f"{trial.devices}, {trial.dtype}, {trial.settings} settings"
+    )
+
+
+def together(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Verdicts that differ in nothing but the engine, in their order."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        found.setdefault(title([verdict]) + str(verdict.trial.recipe), []).append(verdict)
+    return list(found.values())
+
+
+def show(verdicts: Sequence[Verdict], folder: Path) -> None:
+    """Print the tables and write `parity.md` beside the verdicts."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
+    for each in together(verdicts):
+        console.print(_table(each))
+        for line in _reasons(each):
+            console.print(Text(line, style="yellow"), soft_wrap=True)
+    path = folder / "parity.md"
+    path.write_text(markdown(verdicts))
+    console.print(_LEGEND, soft_wrap=True)
+    console.print(f"every layer: {path}", soft_wrap=True)
+
+
+_LEGEND = (
+    "error / tolerance of the quantity nearest its limit, relative to the reference in float64; "
+    "the tolerance is what rounding does to this engine's own result (docs/parity.md)"
+)
+
+
+def _table(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(
+        title=title(verdicts),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for name, _ in COLUMNS:
+        table.add_column(name, no_wrap=True)
+    for verdict in verdicts:
+        style = {"parity": "green", "deviates": "bold red"}.get(verdict.status, "dim")
+        table.add_row(*(cell(verdict) for _, cell in COLUMNS), style=style)
+    return table
+
+
+def _reasons(verdicts: Iterable[Verdict]) -> list[str]:
+    return [f"{each.trial.engine}: {each.reason}" for each in verdicts if each.reason]
+
+
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """The tables, and the relative error of every quantity on every engine."""
+    parts = ["# Parity\n", f"{_LEGEND[0].upper()}{_LEGEND[1:]}.\n"]
+    for each in together(verdicts):
+        parts += [f"## {title(each)}\n", summary_table(each)]
+        parts += [f"- {line}" for line in _reasons(each)]
+        parts += ["", _every_quantity(each)]
+    return "\n".join(parts)
+
+
+def summary_table(verdicts: Sequence[Verdict]) -> str:
+    """One table of verdicts as Markdown."""
+    rows = [[cell(verdict) for _, cell in COLUMNS] for verdict in verdicts]
+    return _markdown([name for name, _ in COLUMNS], rows)
+
+
+def _every_quantity(verdicts: Sequence[Verdict]) -> str:
+    judged = [verdict for verdict in verdicts if verdict.deviations]
+    if not judged:
+        return ""
+    by_engine = [{each.quantity: each for each in verdict.deviations} for verdict in judged]
+    rows = [[name, *(_told(found[name]) for found in by_engine)] for name in by_engine[0]]
+    return _markdown(["quantity", *(verdict.trial.engine for verdict in judged)], rows)
+
+
+def _markdown(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,119 @@
+"""Compute what is compared between engines, and how uncertain rounding makes it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from velodrome.engines.base import Engine, Order
+from velodrome.failures import Diverged
+from velodrome.job import Answered, Comparison, Finished, Job
+from velodrome.record import Memory
+from velodrome.worker import memory, randomness
+from velodrome.worker.start import Emit, start
+from velodrome.workloads.graph import Weights
+
+Array = npt.NDArray[np.float64]
+
+
+class _Pass(NamedTuple):
+    """One call of `Engine.train`."""
+
+    batches: tuple[Order, ...]
+    learning_rate: float
+
+    def order(self) -> Order:
+        return np.concatenate(self.batches)
+
+
+def compare(job: Job, emit: Emit) -> None:
+    """Write the job's quantities, and the noise of each, to the file that it names.
+
+    The noise is the largest distance (2-norm) from the quantity to what the same engine
+    makes of the same problem put slightly differently: every weight moved to a neighbouring
+    number, the samples of each batch in another order. In exact arithmetic the second changes
+    nothing and the first next to nothing, so the distance is what rounding does.
+
+    Raises:
+        Unsupported: the engine cannot run it.
+        Diverged: a quantity is not finite.
+    """
+    comparison = job.comparison
+    assert comparison is not None
+    engine, _, _, imported = start(job, emit)
+    weights = randomness.telling_weights(job.trial, job.graph)
+    if job.trial.dtype == "float64":
+        weights = {name: array.astype(np.float64) for name, array in weights.items()}
+    passes = _passes(job, comparison)
+    found = _quantities(engine, weights, weights, passes)
+    noise = dict.fromkeys(found, 0.0)
+    for number in range(comparison.variants):
+        rng = randomness.generator(job.trial, 3, number)
+        moved = {name: _moved(array, comparison.epsilon, rng) for name, array in weights.items()}
+        mixed = [_mixed(each, rng) for each in passes]
+        for name, value in _quantities(engine, moved, weights, mixed).items():
+            noise[name] = max(noise[name], float(np.linalg.norm(value - found[name])))
+    _write(comparison.answer, found, noise)
+    emit(Answered())
+    emit(Finished(memory=Memory(imported=imported, peak=memory.peak())))
+
+
+def _passes(job: Job, comparison: Comparison) -> list[_Pass]:
+    """Single batches, then a pass with a last batch that is not full, at a lowered rate."""
+    size, recipe = job.trial.batch_size, job.trial.recipe
+    order = np.arange(comparison.samples(size), dtype=np.int64)
+    *whole, last = [order[begin : begin + size] for begin in range(0, len(order), size)]
+    return [
+        *(_Pass((batch,), recipe.learning_rate) for batch in whole[:-1]),
+        _Pass((whole[-1], last), recipe.learning_rate * recipe.decay_factor),
+    ]
+
+
+def _quantities(
+    engine: Engine, weights: Weights, origin: Weights, passes: list[_Pass]
+) -> dict[str, Array]:
+    """Everything that is compared, by name, starting from `weights`.
+
+    How far the weights have come is counted from `origin`.
+    """
+    engine.set_weights(weights)
+    first_loss, gradients = engine.gradients(passes[0].batches[0])
+    trained = [engine.train(each.order(), each.learning_rate) for each in passes]
+    validated = engine.evaluate()
+    after = engine.weights()
+    quantities = {
+        "loss": np.array([first_loss, *(each.loss for each in trained)]),
+        "accuracy": np.array([each.accuracy for each in trained]),
+        "validation loss": np.array([validated.loss]),
+        "validation accuracy": np.array([validated.accuracy]),
+    }
+    for name, gradient in gradients.items():
+        quantities[f"gradient of {name}"] = np.asarray(gradient, np.float64)
+    for name, array in after.items():
+        quantities[f"update of {name}"] = np.asarray(array, np.float64) - origin[name]
+    for name, value in quantities.items():
+        if not np.isfinite(value).all():
+            raise Diverged(f"the {name} is not finite")
+    return quantities
+
+
+def _moved(
+    array: npt.NDArray[np.floating], epsilon: float, rng: np.random.Generator
+) -> npt.NDArray[np.floating]:
+    """Every element one relative `epsilon` up or down."""
+    signs = 2.0 * rng.integers(0, 2, array.shape) - 1.0
+    return (array * (1.0 + epsilon * signs)).astype(array.dtype)
+
+
+def _mixed(each: _Pass, rng: np.random.Generator) -> _Pass:
+    """The same batches, their samples in another order."""
+    batches = tuple(batch[rng.random(len(batch)).argsort()] for batch in each.batches)
+    return _Pass(batches, each.learning_rate)
+
+
+def _write(path: str, quantities: dict[str, Array], noise: dict[str, float]) -> None:
+    """An `.npz` with `value/NAME` and `noise/NAME` for each quantity."""
+    arrays: dict[str, Array] = {f"value/{name}": value for name, value in quantities.items()}
+    arrays |= {f"noise/{name}": np.array(value) for name, value in noise.items()}
+    np.savez(path, **arrays)

@@ -1,0 +1,58 @@
+"""What every job begins with: framework, data, model, initial weights."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from velodrome import datasets, engines
+from velodrome.datasets.base import Split
+from velodrome.engines.base import Engine, Inputs, Labels
+from velodrome.job import AnyEvent, Built, Imported, Job
+from velodrome.worker import memory, randomness
+
+Emit = Callable[[AnyEvent], None]
+
+
+class Started(NamedTuple):
+    """A job that is ready to train.
+
+    Attributes:
+        engine: with data and initial weights in place.
+        train: number of training samples.
+        validation: number of validation samples.
+        imported: resident bytes once the framework was loaded.
+    """
+
+    engine: Engine
+    train: int
+    validation: int
+    imported: int
+
+
+def start(job: Job, emit: Emit) -> Started:
+    """Make the job's engine ready, reporting each stage.
+
+    Raises:
+        Unsupported: the engine cannot run it.
+    """
+    begin = time.perf_counter()
+    engine = engines.registry.get(job.trial.engine)(job)
+    emit(Imported(seconds=time.perf_counter() - begin))
+    imported = memory.resident()
+
+    begin = time.perf_counter()
+    data = datasets.load(job.data, job.trial.samples)
+    engine.build()
+    engine.load(_arrays(data.train), _arrays(data.validation))
+    engine.set_weights(randomness.initial_weights(job.trial, job.graph))
+    emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
+    return Started(engine, len(data.train.y), len(data.validation.y), imported)
+
+
+def _arrays(split: Split) -> tuple[Inputs, Labels]:
+    """Images scaled to 0..1 in float32; tokens as they are."""
+    if split.x.dtype == np.uint8:
+        return split.x.astype(np.float32) / np.float32(255), split.y
+    return split.x, split.y
