@@ -47,6 +47,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: PreparedData
     threads: int
     memory_limit: int | None = None
+    comparison: Comparison | None = None
     dropout: bool = True
 
 
