@@ -40,6 +40,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         threads: processor cores that the trial may use.
         memory_limit: address space of the worker in bytes, None for no limit.
         dropout: whether dropout layers drop; without, training repeats to the last digit.
+        comparison: what to compute for a comparison; None to measure.
     """
 
     trial: Trial
@@ -47,8 +48,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: PreparedData
     threads: int
     memory_limit: int | None = None
-    comparison: Comparison | None = None
     dropout: bool = True
+    comparison: Comparison | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,7 +1,6 @@
 """Compute what is compared between engines, and how uncertain rounding makes it."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +113,6 @@ def _mixed(each: _Pass, rng: np.random.Generator) -> _Pass:
 
 def _write(path: str, quantities: dict[str, Array], noise: dict[str, float]) -> None:
     """An `.npz` with `value/NAME` and `noise/NAME` for each quantity."""
-    arrays: dict[str, Array] = {f"value/{name}": value for name, value in quantities.items()}
+    arrays: dict[str, Any] = {f"value/{name}": value for name, value in quantities.items()}
     arrays |= {f"noise/{name}": np.array(value) for name, value in noise.items()}
     np.savez(path, **arrays)
