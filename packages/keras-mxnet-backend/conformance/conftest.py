@@ -1,0 +1,37 @@
+"""What Keras's own tests expect of their `conftest.py`, which its wheel does not ship.
+
+Loaded with `-p conftest`, so that tests in the installed package find it by that name.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from keras.src.backend import backend
+
+OUTCOMES = "KERAS_CONFORMANCE_OUTCOMES"
+
+
+def pytest_configure(config):
+    for marker in ("requires_trainable_backend", "multi_device"):
+        config.addinivalue_line("markers", f"{marker}: see Keras's own conftest.py")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "multi_device" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs several devices"))
+
+
+def skip_if_backend(given_backend, reason):
+    return pytest.mark.skipif(backend() == given_backend, reason=reason)
+
+
+def pytest_runtest_logreport(report):
+    """Append one line, outcome and name, for each test; the process that gathers does it."""
+    path = os.environ.get(OUTCOMES)
+    if not path or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if report.when == "call" or report.outcome != "passed":
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{report.outcome}\t{report.when}\t{report.nodeid}\n")
