@@ -4,4 +4,4 @@ os.environ["KERAS_BACKEND"] = "mxnet"
 
 from keras_mxnet import bridge  # noqa: E402
 
-bridge.start()
+bridge.on_keras_import()
