@@ -12,6 +12,7 @@ from msgspec import Meta
 from velodrome import datasets, engines, environment, workloads, yaml
 from velodrome.devices import Devices
 from velodrome.errors import UserError
+from velodrome.published import PublishedRow
 from velodrome.record import Site
 from velodrome.registry import unknown
 from velodrome.trial import DType, Settings
@@ -19,7 +20,7 @@ from velodrome.workloads.recipe import Recipe
 
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
-Scalar = str | int | float | bool
+Value = str | int | float | bool | tuple[int, ...]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -40,6 +41,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         memory_limit: address space of a worker in GiB.
         exclude: combinations to leave out, as values of axes or recipe parameters.
         target_accuracy: validation accuracy whose time and cost the report gives.
+        beside: the published rows that this study reruns, as values of their fields
+            (`velodrome.published.PublishedRow`); None for a study that reruns none.
         site: what the user says of the machine.
     """
 
@@ -59,8 +62,9 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: NotNegative = 0
     timeout: Annotated[float, Meta(gt=0)] = 3600.0
     memory_limit: Annotated[float, Meta(gt=0)] | None = None
-    exclude: tuple[dict[str, tuple[Scalar, ...]], ...] = ()
     target_accuracy: Annotated[float, Meta(gt=0, le=1)] | None = None
+    exclude: tuple[dict[str, tuple[Value, ...]], ...] = ()
+    beside: dict[str, tuple[str | int, ...]] | None = None
     site: Site = Site()
 
 
@@ -108,6 +112,29 @@ def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a study is a mapping of keys to values")
     return parse({"name": path.stem} | raw | dict(changes or {}), where=str(path))
+
+
+def rerun(target: str, changes: Mapping[str, Any]) -> Study:
+    """As `load`, for a study that stands beside published rows.
+
+    Batches larger than a limit on the samples are left out.
+
+    Raises:
+        UserError: as `load`, or the study stands beside none.
+    """
+    wanted = load(target)
+    if wanted.beside is None:
+        raise UserError(
+            f"study '{target}' reruns no published table (its key `beside` names none); "
+            f"those that do: {', '.join(_reruns())}"
+        )
+    samples = changes.get("samples", wanted.samples)
+    sizes = [size for size in wanted.batch_sizes if samples is None or size <= samples]
+    return load(target, {"batch_sizes": sizes or list(wanted.batch_sizes), **changes})
+
+
+def _reruns() -> list[str]:
+    return [name for name in bundled() if load(name).beside is not None]
 
 
 def _at_hand() -> list[str]:
@@ -168,8 +195,9 @@ def _with_lists(raw: Mapping[str, Any]) -> dict[str, Any]:
     for axis in _AXES:
         if axis in study:
             study[axis] = _as_list(study[axis])
-    if isinstance(study.get("recipe"), dict):
-        study["recipe"] = {key: _as_list(value) for key, value in study["recipe"].items()}
+    for key in ("recipe", "beside"):
+        if isinstance(study.get(key), dict):
+            study[key] = {name: _as_list(value) for name, value in study[key].items()}
     if isinstance(study.get("exclude"), list):
         study["exclude"] = [
             {key: _as_list(value) for key, value in each.items()}
@@ -204,6 +232,9 @@ def _check(study: Study) -> None:
         for key in each:
             if key not in (allowed := (*_EXCLUDABLE, *study.recipe)):
                 raise UserError(f"exclude: {unknown('key', key, allowed)}")
+    for key in study.beside or ():
+        if key not in PublishedRow.__struct_fields__:
+            raise UserError(f"beside: {unknown('field', key, PublishedRow.__struct_fields__)}")
     if not any(True for _ in configurations(study)):
         raise UserError("exclude: nothing is left to run")
 
@@ -252,7 +283,7 @@ def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
         raise UserError(f"recipe: {_reworded(error)}") from None
 
 
-def _matches(configuration: Configuration, excluded: Mapping[str, tuple[Scalar, ...]]) -> bool:
+def _matches(configuration: Configuration, excluded: Mapping[str, tuple[Value, ...]]) -> bool:
     flat = msgspec.to_builtins(configuration)
     flat |= flat.pop("recipe")
     return all(flat[key] in values for key, values in excluded.items())

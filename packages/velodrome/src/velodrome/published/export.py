@@ -50,7 +50,7 @@ def to_table(rows: Sequence[PublishedRow]) -> Table:
             row.row_id,
             row.status,
             row.workload,
-            f"keras-{row.framework}" if row.frontend else row.framework,
+            row.engine,
             _number(row.batch_total),
             str(row.gpus),
             row.devices,

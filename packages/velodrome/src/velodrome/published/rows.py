@@ -115,6 +115,11 @@ class PublishedRow(
     flags: tuple[str, ...] = ()
     corrected_value: dict[str, float | tuple[float, ...]] = {}
 
+    @property
+    def engine(self) -> str:
+        """Velodrome's name of what trained: `keras-mxnet`, or `mxnet` used directly."""
+        return f"keras-{self.framework}" if self.frontend else self.framework
+
 
 @functools.cache
 def _rows() -> tuple[PublishedRow, ...]:
@@ -128,14 +133,16 @@ def load() -> list[PublishedRow]:
 
 
 def select(
-    rows: Iterable[PublishedRow],
-    *,
-    seed: Collection[str] | None = None,
-    workload: Collection[str] | None = None,
-    gpus: Collection[int] | None = None,
-    status: Collection[str] | None = None,
+    rows: Iterable[PublishedRow], **wanted: Collection[str | int] | None
 ) -> list[PublishedRow]:
-    """The rows that have one of the values asked for in every field asked about."""
-    wanted = {"seed": seed, "workload": workload, "gpus": gpus, "status": status}
+    """The rows that have one of the values asked for in every field asked about.
+
+    Args:
+        rows: those to choose from.
+        wanted: by field, the values allowed; None asks nothing about the field.
+
+    Raises:
+        AttributeError: there is no such field.
+    """
     asked = {field: values for field, values in wanted.items() if values is not None}
     return [row for row in rows if all(getattr(row, field) in asked[field] for field in asked)]

@@ -13,7 +13,7 @@ _GIB = 2**30
 def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
     """Write the report of a run."""
     parts = [f"# {path.parent.name}\n", summary.answer(groups) + "\n"]
-    parts += [_machine(machine) for machine in _machines(groups)]
+    parts += machines(groups)
     parts.append("Settings: " + _settings(groups) + "\n")
     parts += [table.markdown(group) for group in groups]
     parts += [
@@ -25,14 +25,15 @@ def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
     path.write_text("\n".join(parts))
 
 
-def _machines(groups: Sequence[Group]) -> list[Machine]:
-    machines = {
+def machines(groups: Sequence[Group]) -> list[str]:
+    """What the results were measured on, a line each machine."""
+    found = {
         record.machine.digest(): record.machine
         for group in groups
         for row in group.rows
         for record in row.records
     }
-    return list(machines.values())
+    return [_machine(machine) for machine in found.values()]
 
 
 def _machine(machine: Machine) -> str:
