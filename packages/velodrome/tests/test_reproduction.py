@@ -17,6 +17,7 @@ from velodrome.environment import Environment
 from velodrome.published import load, select
 from velodrome.record import Record
 from velodrome.report import reproduction, reproduction_table, summary
+from velodrome.report.process import results
 from velodrome.report.reproduction import Line, side_by_side
 from velodrome.study import Study, configurations
 
@@ -36,7 +37,7 @@ def ran(seconds: Sequence[float] = (2.0, 1.0, 1.0), samples: int = 1000, **chang
 
 
 def lines(wanted: Study, *records: Record) -> list[Line]:
-    measured = [row for group in summary.groups(records) for row in group.rows]
+    measured = [row for group in summary.groups(results(records)) for row in group.rows]
     return side_by_side(wanted, measured, select(load(), **(wanted.beside or {})))
 
 

@@ -37,4 +37,4 @@ def command(
     folder = out or Path("runs") / wanted.name
     with watching() as observer:
         runner.run(wanted, folder, observer)
-    return report.show_reproduction(folder)
+    return report.show_rerun(folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from velodrome import store, yaml
-from velodrome.report import figures, markdown, results_csv, summary
+from velodrome.report import figures, markdown, rerun, results_csv, summary
 from velodrome.report.process import results
 from velodrome.report.table import Ranking
 
@@ -21,9 +21,7 @@ def show(folder: Path, target: float | None = None) -> int:
         0 if anything was measured, 1 if there are only failures.
     """
     groups = write(folder, target)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = _console()
     for group in groups:
         console.print(Ranking(group))
     console.print(summary.answer(groups), soft_wrap=True)
@@ -31,8 +29,23 @@ def show(folder: Path, target: float | None = None) -> int:
     return 0 if any(row.done for group in groups for row in group.rows) else 1
 
 
+def show_rerun(folder: Path) -> int:
+    """Write the report's files, print ours beside the published figures.
+
+    Returns:
+        0 if anything was measured, 1 if there are only failures.
+    """
+    return rerun.show(write(folder), folder, _console())
+
+
+def _console() -> Console:
+    """Of the terminal's width; where there is none, of one that the tables fit."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
 def write(folder: Path, target: float | None = None) -> list[summary.Group]:
-    """Write `results.csv`, `figures/` and `report.md`; return the ranking."""
+    """Write `results.csv`, `figures/`, `report.md` and what a rerun adds; return the ranking."""
     if target is None:
         target = _target(folder)
     measured = results(store.read(folder), target)
@@ -40,6 +53,7 @@ def write(folder: Path, target: float | None = None) -> list[summary.Group]:
     results_csv.write(measured, folder / "results.csv")
     drawn = figures.throughput(groups, folder / "figures")
     markdown.write(groups, drawn, folder / "report.md")
+    rerun.write(groups, folder)
     return groups
 
 
