@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from velodrome.machine import Machine
-from velodrome.report import summary, table
+from velodrome.report import findings, summary, table
 from velodrome.report.summary import Group
 
 _GIB = 2**30
@@ -15,6 +15,7 @@ def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
     parts = [f"# {path.parent.name}\n", summary.answer(groups) + "\n"]
     parts += machines(groups)
     parts.append("Settings: " + _settings(groups) + "\n")
+    parts += [findings.markdown(found)] if (found := findings.findings(groups)) else []
     parts += [table.markdown(group) for group in groups]
     parts += [
         f"![{figure.stem}]({figure.relative_to(path.parent)})\n"
