@@ -29,7 +29,7 @@ def test_json_gives_the_rows_back(rows: list[PublishedRow]) -> None:
 
 
 def test_csv_carries_every_value(rows: list[PublishedRow]) -> None:
-    read = list(csv.DictReader(io.StringIO(export.to_csv(rows))))
+    read = list(csv.DictReader(io.StringIO(export.to_csv(rows, PublishedRow))))
     assert len(read) == len(rows)
     for row, line in zip(rows, read, strict=True):
         assert line.keys() == set(PublishedRow.__struct_fields__)
@@ -45,7 +45,7 @@ def test_csv_carries_every_value(rows: list[PublishedRow]) -> None:
 
 
 def test_csv_corrections(by_id: dict[str, PublishedRow]) -> None:
-    text = export.to_csv([by_id["002-010"], by_id["004-006"], by_id["000-001"]])
+    text = export.to_csv([by_id["002-010"], by_id["004-006"], by_id["000-001"]], PublishedRow)
     corrections = [line["corrected_value"] for line in csv.DictReader(io.StringIO(text))]
     assert corrections == ["epoch_time_s=30.4", "mem_per_device=190.0+190.0", ""]
 
@@ -85,3 +85,27 @@ def test_table_shows_rows_flags_and_corrections_uncut() -> None:
 def test_unknown_values_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         published.command(**arguments)
+
+
+def test_claims_are_recomputed_with_a_verdict() -> None:
+    text = run("--claims")
+    (line,) = (line for line in text.splitlines() if line.startswith("mxnet-over-tensorflow"))
+    assert "5-10%" in line
+    assert "1.98 to 6.14" in line
+    assert "0 of 21" in line
+    assert line.endswith("not borne out")
+    assert "k80-over-xeon" not in run("--claims", "--seed", "000")
+
+
+def test_claims_are_data_too() -> None:
+    rows = list(csv.DictReader(io.StringIO(run("--claims", "--format", "csv"))))
+    same = json.loads(run("--claims", "--format", "json"))
+    assert [row["claim_id"] for row in rows] == [each["claim_id"] for each in same]
+    (four,) = (each for each in same if each["claim_id"] == "keras-mxnet-4-gpus")
+    assert four["lowest"] == pytest.approx(63616 / 19564, rel=1e-3)
+    assert four["rests_on"] == ["000-024/000-010"]
+
+
+def test_claims_are_not_filtered_by_what_several_rows_have() -> None:
+    with pytest.raises(UserError, match="seed"):
+        run("--claims", "--workload", "lenet")

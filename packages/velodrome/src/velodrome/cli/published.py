@@ -1,14 +1,17 @@
-"""Print the figures published in 2017, as data.
+"""Print the figures published in 2017, or what was claimed of them, as data.
 
 All 310 rows of the five documents (000 to 004), every value as it was printed. Flags say what to
 beware of, corrected values stand beside the published ones. Filters take several values, parted
 by commas; a row has to pass all filters.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Value = TypeVar("Value", str, int)
 
@@ -21,39 +24,65 @@ def command(
         str | None,
         typer.Option(help="ok, partial, error, crashed, placeholder (never run), duplicate."),
     ] = None,
+    claims: Annotated[
+        bool,
+        typer.Option("--claims", help="The documents' claims, recomputed, instead of the rows."),
+    ] = False,
     format: Annotated[
         Literal["json", "csv", "table"],
         typer.Option(help="json and csv carry every field, table those to read."),
     ] = "table",
 ) -> None:
-    """Print the rows that pass the filters."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    from velodrome.published import export, load, select
+    """Print the rows that pass the filters, or the claims of the documents asked for."""
+    from velodrome.errors import UserError
+    from velodrome.published import PublishedRow, export, load, select
+    from velodrome.published.claims import judge, load_claims
 
     rows = load()
+    seeds = _wanted("seed", seed, (row.seed for row in rows))
+    if claims:
+        if (workload, gpus, status) != (None, None, None):
+            raise UserError("claims are chosen by --seed alone: they rest on several rows")
+        judged = [
+            export.flat(judge(claim, rows))
+            for claim in load_claims()
+            if seeds is None or claim.seed in seeds
+        ]
+        _print(judged, export.Claimed, export.claims_table, format)
+        return
     chosen = select(
         rows,
-        seed=_wanted("seed", seed, (row.seed for row in rows)),
+        seed=seeds,
         workload=_wanted("workload", workload, (row.workload for row in rows)),
         gpus=_wanted("number of gpus", gpus, (row.gpus for row in rows)),
         status=_wanted("status", status, (row.status for row in rows)),
     )
+    _print(chosen, PublishedRow, export.to_table, format)
+    if format == "table":
+        typer.echo(f"{len(chosen)} of {len(rows)} rows")
+
+
+def _print(
+    rows: list[Any], kind: type, to_table: Callable[[list[Any]], "Table"], format: str
+) -> None:
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    from velodrome.published import export
+
     match format:
         case "json":
-            typer.echo(export.to_json(chosen))
+            typer.echo(export.to_json(rows))
         case "csv":
-            typer.echo(export.to_csv(chosen), nl=False)
+            typer.echo(export.to_csv(rows, kind), nl=False)
         case "table":
-            table = export.to_table(chosen)
+            table = to_table(rows)
             console = Console(highlight=False)
             if not console.is_terminal:
                 # A file or a pipe has no width to keep to.
                 unbounded = console.options.update(width=10_000)
                 console.width = Measurement.get(console, unbounded, table).maximum
             console.print(table)
-            console.print(f"{len(chosen)} of {len(rows)} rows")
 
 
 def _wanted(kind: str, text: str | None, known: Iterable[Value]) -> list[Value] | None:

@@ -1,4 +1,4 @@
-"""Published rows as JSON, CSV and a table to read."""
+"""Published rows, and what was said of them, as JSON, CSV and a table to read."""
 
 import csv
 import io
@@ -8,25 +8,77 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
+from velodrome.published.claims import Outcome, Verdict
 from velodrome.published.flags import FLAGS
 from velodrome.published.rows import PublishedRow
 
 
-def to_json(rows: Sequence[PublishedRow]) -> str:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim recomputed, flat.
+
+    Attributes:
+        claim_id, seed, source_line, about, printed, quantity: as in `Claim`.
+        outcome: whether the rows bear it out.
+        held: how many of the ratios that it rests on are as claimed.
+        of: how many there are.
+        lowest: of those ratios.
+        highest: of those ratios.
+        rests_on: the rows divided, `dividend/divisor`.
+    """
+
+    claim_id: str
+    seed: str
+    source_line: int
+    about: str
+    printed: str
+    quantity: str
+    outcome: Outcome
+    held: int
+    of: int
+    lowest: float
+    highest: float
+    rests_on: tuple[str, ...]
+
+
+def flat(verdict: Verdict) -> Claimed:
+    """What there is to say of a claim."""
+    claim = verdict.claim
+    values = [ratio.value for ratio in verdict.ratios]
+    return Claimed(
+        claim_id=claim.claim_id,
+        seed=claim.seed,
+        source_line=claim.source_line,
+        about=claim.about,
+        printed=claim.printed,
+        quantity=claim.quantity,
+        outcome=verdict.outcome,
+        held=verdict.held,
+        of=len(values),
+        lowest=min(values),
+        highest=max(values),
+        rests_on=tuple(f"{ratio.dividend}/{ratio.divisor}" for ratio in verdict.ratios),
+    )
+
+
+def to_json(rows: Sequence[PublishedRow | Claimed]) -> str:
     """An array of objects, each with every field of the schema, null where a value is missing."""
     return msgspec.json.format(
         msgspec.json.encode([msgspec.structs.asdict(r) for r in rows])
     ).decode()
 
 
-def to_csv(rows: Sequence[PublishedRow]) -> str:
+def to_csv(rows: Sequence[PublishedRow | Claimed], kind: type[msgspec.Struct]) -> str:
     """A header and a line a row, empty where a value is missing.
 
     Lists are joined by `;`; `corrected_value` is `field=value` pairs joined by `;`, several
     values of one field by `+`.
+
+    Args:
+        rows: all of one kind.
+        kind: whose fields are the columns.
     """
     text = io.StringIO()
-    fields = PublishedRow.__struct_fields__
+    fields = kind.__struct_fields__
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(fields)
     writer.writerows([_cell(getattr(row, field)) for field in fields] for row in rows)
@@ -62,6 +114,28 @@ def to_table(rows: Sequence[PublishedRow]) -> Table:
             _number(row.mem_peak_mib),
             ", ".join(row.flags),
             _cell(row.corrected_value),
+        )
+    return table
+
+
+def claims_table(claims: Sequence[Claimed]) -> Table:
+    """What was said, what the rows give, and the verdict."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("claim", "seed", "about"):
+        table.add_column(heading)
+    for heading in ("printed", "recomputed", "held"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for claim in claims:
+        low, high = f"{claim.lowest:.2f}", f"{claim.highest:.2f}"
+        table.add_row(
+            claim.claim_id,
+            claim.seed,
+            f"{claim.about} ({claim.quantity})",
+            claim.printed,
+            low if low == high else f"{low} to {high}",
+            f"{claim.held} of {claim.of}",
+            claim.outcome,
         )
     return table
 
