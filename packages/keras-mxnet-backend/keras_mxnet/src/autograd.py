@@ -11,17 +11,20 @@ from keras_mxnet.src.tensor import Tensor
 
 @contextmanager
 def recording(on: bool = True) -> Iterator[None]:
-    """Record what is computed inside the block, or, with `on` false, leave it out."""
-    previous = ctypes.c_int()
-    arrays.check_call(
-        arrays._LIB.MXAutogradSetIsRecording(ctypes.c_int(on), ctypes.byref(previous))
-    )
+    """Record what is computed inside the block, or, with `on` false, leave it out.
+
+    MXNet's flag of training goes along: operators such as max-pooling keep what their backward
+    needs only where it is set, and give wrong gradients where it is not.
+    """
+    flags = (arrays._LIB.MXAutogradSetIsRecording, arrays._LIB.MXAutogradSetIsTraining)
+    previous = [ctypes.c_int() for _ in flags]
+    for flag, before in zip(flags, previous, strict=True):
+        arrays.check_call(flag(ctypes.c_int(on), ctypes.byref(before)))
     try:
         yield
     finally:
-        arrays.check_call(
-            arrays._LIB.MXAutogradSetIsRecording(previous, ctypes.byref(ctypes.c_int()))
-        )
+        for flag, before in zip(flags, previous, strict=True):
+            arrays.check_call(flag(before, ctypes.byref(ctypes.c_int())))
 
 
 def is_recording() -> bool:

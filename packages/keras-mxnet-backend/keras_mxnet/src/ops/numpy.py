@@ -952,7 +952,7 @@ def pad(
         return invoke(
             "_npi_pad",
             [x],
-            {"pad_width": tuple(pad_width), "mode": "constant", "constant_values": float(value)},
+            {"pad_width": tuple(pad_width), "mode": "constant", "constant_value": float(value)},
         )
     # The other modes repeat values of the tensor: gather them, one axis after another.
     for axis, (before, after) in enumerate(pad_width):
