@@ -2,6 +2,6 @@ import os
 
 os.environ["KERAS_BACKEND"] = "mxnet"
 
-from keras_mxnet import bridge  # noqa: E402
+from keras_mxnet import bridge
 
 bridge.on_keras_import()
