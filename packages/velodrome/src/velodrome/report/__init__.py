@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from velodrome import store, yaml
-from velodrome.report import figures, markdown, rerun, results_csv, summary
+from velodrome.report import drawing, figures, markdown, page, rerun, results_csv, summary
 from velodrome.report.process import results
 from velodrome.report.table import Ranking
 
@@ -51,8 +51,10 @@ def write(folder: Path, target: float | None = None) -> list[summary.Group]:
     measured = results(store.read(folder), target)
     groups = summary.groups(measured, target)
     results_csv.write(measured, folder / "results.csv")
-    drawn = figures.throughput(groups, folder / "figures")
+    drawn = drawing.draw(figures.charts(groups), folder / "figures")
     markdown.write(groups, drawn, folder / "report.md")
+    csv = (folder / "results.csv").read_text()
+    (folder / "report.html").write_text(page.render(folder.resolve().name, groups, csv))
     rerun.write(groups, folder)
     return groups
 

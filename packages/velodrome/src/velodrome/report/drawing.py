@@ -114,7 +114,9 @@ def _scale(axes: "Axes", which: str, axis: Axis, series: Iterable[Series]) -> No
     if axis.scale in ("log", "log2"):
         axes.set(**{f"{which}scale": "log"})
     if axis.scale == "log2":
-        axes.set(**{f"{which}ticks": values, f"{which}ticklabels": [f"{each:g}" for each in values]})
+        axes.set(
+            **{f"{which}ticks": values, f"{which}ticklabels": [f"{each:g}" for each in values]}
+        )
         axes.minorticks_off()
     if axis.scale == "linear" and axis.from_zero:
         axes.set(**{f"{which}lim": (0, None)})

@@ -67,13 +67,17 @@ def _keras_over_native(rows: Sequence[Row]) -> list[Chart]:
             pairs = [
                 (row, below)
                 for row in own
-                if framework != engine
-                and (below := native.get((framework, row.trial.batch_size)))
+                if framework != engine and (below := native.get((framework, row.trial.batch_size)))
             ]
             if pairs:
                 points = tuple(_ratio(row, below) for row, below in pairs)
                 series.append(
-                    Series(name=f"{label} over {framework}", points=points, hue=_hue(engine), engine=engine)
+                    Series(
+                        name=f"{label} over {framework}",
+                        points=points,
+                        hue=_hue(engine),
+                        engine=engine,
+                    )
                 )
         if series:
             sizes = [point.x for each in series for point in each.points]
@@ -204,7 +208,9 @@ def _ideal(label: str, engine: str, best: dict[str, Row]) -> list[Series]:
             for each in of_kind
         )
         found.append(
-            Series(name=f"{label}, ideal", points=points, hue=_hue(engine), engine=engine, guide=True)
+            Series(
+                name=f"{label}, ideal", points=points, hue=_hue(engine), engine=engine, guide=True
+            )
         )
     return found
 
@@ -302,8 +308,7 @@ def _time_split(rows: Sequence[Row]) -> list[Chart]:
                 seconds := [
                     value
                     for record in row.done
-                    if record.clocks
-                    and (value := part(record, record.clocks)) is not None
+                    if record.clocks and (value := part(record, record.clocks)) is not None
                 ]
             )
         }
@@ -495,9 +500,7 @@ def _chart(
     )
 
 
-def _lines(
-    kind: str, facet: _Facet, title: str, value: Callable[[Row], float | None]
-) -> Chart:
+def _lines(kind: str, facet: _Facet, title: str, value: Callable[[Row], float | None]) -> Chart:
     """A line an engine over batch size; `title` ends with the unit in brackets."""
     unit = title.rpartition("(")[2].rstrip(")")
     series = tuple(

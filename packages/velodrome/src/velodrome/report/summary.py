@@ -1,6 +1,7 @@
 """From records to the rows of a table: repeats put together, engines ranked; pure."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ import msgspec
 from velodrome.machine import Machine
 from velodrome.record import Record
 from velodrome.report.process import Process, Result
+from velodrome.report.words import line, words
 from velodrome.statistics import (
     LEVEL,
     Comparison,
@@ -191,7 +193,7 @@ def _middle(
 
 
 def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
-    title = describe(rows[0].trial)
+    title = line(words(rows[0].trial))
     measured = {row.label: row for row in rows if row.processes}
     empty = sorted((row for row in rows if not row.processes), key=lambda row: row.trial.engine)
     if not measured:
@@ -234,23 +236,6 @@ def _break_even(fastest: Row, row: Row) -> int | None:
     return break_even_epoch(fastest.setup, fastest.time, row.setup, row.time)
 
 
-def describe(trial: Trial) -> str:
-    """What the trials of a group share, in words."""
-    recipe = trial.recipe
-    parts = [
-        f"{trial.workload} on {trial.dataset}",
-        f"{trial.samples} samples" if trial.samples else "",
-        f"batch {trial.batch_size}",
-        trial.devices,
-        f"{trial.epochs} epoch{'s' if trial.epochs > 1 else ''}",
-        f"learning rate {recipe.learning_rate:g}",
-        f"momentum {recipe.momentum:g}" if recipe.momentum else "",
-        trial.dtype,
-        f"{trial.settings} settings",
-    ]
-    return ", ".join(part for part in parts if part)
-
-
 def notes(group: Group) -> list[str]:
     """What must be said with the group's results."""
     said = {record.note for row in group.rows for record in row.records if record.note}
@@ -270,6 +255,27 @@ def _unsettled(row: Row) -> str:
 def answer(groups: Iterable[Group]) -> str:
     """One sentence a group: which engine was fastest, by how much, and how sure that is."""
     return "\n".join(_answer(group) for group in groups)
+
+
+def headline(groups: Sequence[Group]) -> str:
+    """One sentence on all groups: who is fastest, how often, and in how many it is certain."""
+    ranked = [group for group in groups if group.rows[0].processes]
+    if not ranked:
+        return "No engine came to its end."
+    if len(ranked) == 1:
+        return _answer(ranked[0])
+    wins = Counter(group.rows[0].label for group in ranked).most_common()
+    text = f"{wins[0][0]} is fastest in {wins[0][1]} of {len(ranked)} comparisons"
+    if wins[1:]:
+        text += ", " + " and ".join(f"{label} in {count}" for label, count in wins[1:])
+    certain = sum(_leads(group) for group in ranked)
+    return f"{text}; the lead over the second is certain in {certain or 'none'}."
+
+
+def _leads(group: Group) -> bool:
+    """Whether the fastest is faster than the second beyond doubt."""
+    comparison = group.rows[1].comparison if len(group.rows) > 1 else None
+    return comparison is not None and comparison.verdict == "slower"
 
 
 def _answer(group: Group) -> str:

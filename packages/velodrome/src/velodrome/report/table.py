@@ -90,7 +90,7 @@ def failures(group: Group) -> list[tuple[str, str, str]]:
     return [(engine, reason, command) for (engine, reason), command in found.items()]
 
 
-def _cells(group: Group, columns: Columns) -> tuple[list[str], list[list[str]]]:
+def cells(group: Group, columns: Columns) -> tuple[list[str], list[list[str]]]:
     """Names of the columns in which anything stands, and a list of cells a row."""
     lines = [[cell(row, group) for _, cell in columns] for row in group.rows]
     kept = [n for n, _ in enumerate(columns) if any(line[n] for line in lines)]
@@ -123,12 +123,12 @@ def _rich(group: Group, columns: Columns, title: str) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    names, lines = _cells(group, columns)
+    names, lines = cells(group, columns)
     for number, name in enumerate(names):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for row, cells in zip(group.rows, lines, strict=True):
+    for row, line in zip(group.rows, lines, strict=True):
         best = row.relative == 1.0
-        table.add_row(*cells, style="green" if best else "" if row.processes else "dim")
+        table.add_row(*line, style="green" if best else "" if row.processes else "dim")
     return table
 
 
@@ -146,7 +146,7 @@ def markdown(group: Group) -> str:
 
 
 def _markdown(group: Group, columns: Columns) -> list[str]:
-    names, lines = _cells(group, columns)
+    names, lines = cells(group, columns)
     return [
         f"| {' | '.join(names)} |",
         f"| --- |{' ---: |' * (len(names) - 1)}",

@@ -20,7 +20,11 @@ def words(trial: Trial) -> dict[str, str]:
         "devices": trial.devices,
         "epochs": f"{trial.epochs} epoch{'s' if trial.epochs > 1 else ''}",
         "learning_rate": f"learning rate {trial.recipe.learning_rate:g}",
-        **{field: _parameter(field, recipe[field]) for field in recipe if recipe[field] != plain[field]},
+        **{
+            field: _parameter(field, recipe[field])
+            for field in recipe
+            if recipe[field] != plain[field]
+        },
         "drop_last": "full batches only" if trial.drop_last else "",
         "dtype": trial.dtype,
         "settings": f"{trial.settings} settings",

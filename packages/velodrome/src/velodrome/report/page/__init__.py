@@ -1,0 +1,287 @@
+"""`report.html`: everything a run tells, in one file that needs no network."""
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from velodrome import record as records
+from velodrome.report import figures, markdown, summary, table
+from velodrome.report.chart import HUES, Chart
+from velodrome.report.summary import Group, Row
+from velodrome.report.words import differing, line, words
+
+_MIB = 2**20
+
+
+def render(
+    title: str, groups: Sequence[Group], csv: str, *, version: str = "", progress: str = ""
+) -> str:
+    """The page.
+
+    Args:
+        title: what is reported, such as the run's name.
+        groups: the ranking.
+        csv: `results.csv`, to download from the page.
+        version: names the state of the results where the page is served: it asks for a
+            newer one now and then, and loads itself anew. Empty for a file.
+        progress: how far a run that is going on has come.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("velodrome.report.page", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    folder = files(__name__)
+    charts = figures.charts(groups)
+    kept = [record for group in groups for row in group.rows for record in row.records]
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        version=version,
+        progress=progress,
+        headline=summary.headline(groups),
+        answers=summary.answer(groups).splitlines(),
+        shared=_shared(groups),
+        groups=_groups(groups),
+        matrix=_matrix(groups),
+        filters=_filters(groups),
+        kinds=[kind for kind in figures.KINDS if any(each.kind == kind.name for each in charts)],
+        ledgers=_ledgers(groups),
+        failures=_failures(groups),
+        every=_every(groups),
+        machines=markdown.machines(groups),
+        settings=markdown.settings(groups),
+        legend=markdown.LEGEND,
+        css=Markup((folder / "page.css").read_text()),
+        js=Markup((folder / "page.js").read_text()),
+        plotly=_packed(_plotly()),
+        csv=_packed(csv.encode()),
+        jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept)),
+        data=Markup(_json({"hues": msgspec.to_builtins(HUES), "charts": _charts(charts)})),
+    )
+
+
+def _plotly() -> bytes:
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+    script: str = get_plotlyjs()
+    return script.encode()
+
+
+def _packed(content: bytes) -> str:
+    """Compressed, as text; the page unpacks it when it is wanted."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _charts(charts: Iterable[Chart]) -> list[dict[str, Any]]:
+    """Each with the words that tell it from the others of its kind."""
+    by_kind: dict[str, list[Chart]] = {}
+    for chart in charts:
+        by_kind.setdefault(chart.kind, []).append(chart)
+    return [
+        msgspec.to_builtins(chart) | {"label": line(own)}
+        for alike in by_kind.values()
+        for chart, own in zip(alike, differing(each.shared for each in alike), strict=True)
+    ]
+
+
+def _words(groups: Sequence[Group]) -> list[dict[str, str]]:
+    machines = {group.machine for group in groups}
+    return [
+        words(group.rows[0].trial) | ({"machine": group.machine.cpu} if len(machines) > 1 else {})
+        for group in groups
+    ]
+
+
+def _shared(groups: Sequence[Group]) -> str:
+    """What all groups have in common."""
+    each = _words(groups)
+    own = {field for one in differing(each) for field in one} if each else set()
+    return (
+        line({field: text for field, text in each[0].items() if field not in own}) if each else ""
+    )
+
+
+def _labels(groups: Sequence[Group]) -> list[str]:
+    """What tells each group from the others."""
+    return [line(own) for own in differing(_words(groups))] if groups else []
+
+
+def _groups(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": label or group.title,
+            "words": _json(shared),
+            "tables": [
+                (caption, *table.cells(group, columns))
+                for caption, columns in (("Ranking", table.RANKING), ("Clocks", table.CLOCKS))
+            ],
+            "rows": group.rows,
+            "notes": summary.notes(group),
+        }
+        for group, label, shared in zip(groups, _labels(groups), _words(groups), strict=True)
+    ]
+
+
+def _matrix(groups: Sequence[Group]) -> list[tuple[str, str, list[float | None]]]:
+    """A line an engine: its label, its name, and its ratio to the fastest in each group."""
+    names = dict.fromkeys(
+        (row.label, row.trial.engine) for group in groups for row in group.rows if row.processes
+    )
+    found = [
+        (
+            label,
+            engine,
+            [
+                next((row.relative for row in group.rows if row.label == label), None)
+                for group in groups
+            ],
+        )
+        for label, engine in names
+    ]
+    return sorted(found, key=lambda each: -sum(ratio or 0.0 for ratio in each[2]))
+
+
+_FILTERS = {
+    "workload": "Workload",
+    "dataset": "Data set",
+    "samples": "Samples",
+    "devices": "Devices",
+    "batch_size": "Batch size",
+    "epochs": "Epochs",
+    "dtype": "Data type",
+    "settings": "Settings",
+    "learning_rate": "Learning rate",
+    "machine": "Machine",
+}
+
+
+def _filters(groups: Sequence[Group]) -> dict[str, Any]:
+    """Fields that have several values, with these; and the engines."""
+    each = _words(groups)
+    choices = {field: list(dict.fromkeys(one.get(field, "") for one in each)) for field in _FILTERS}
+    engines = {row.trial.engine for group in groups for row in group.rows}
+    return {
+        "fields": [
+            (field, title, [value for value in choices[field] if value])
+            for field, title in _FILTERS.items()
+            if len(choices[field]) > 1
+        ],
+        "engines": sorted(engines),
+    }
+
+
+def _every(groups: Sequence[Group]) -> dict[str, Any]:
+    """The table of all rows: only the fields in which rows differ, then the figures."""
+    shared = _words(groups)
+    fields = [field for field in _FILTERS if len({one.get(field) for one in shared}) > 1]
+    lines = []
+    for group, common in zip(groups, shared, strict=True):
+        for row in group.rows:
+            cells: list[tuple[str, str | float]] = [(row.label, row.label)]
+            cells += [(common.get(field, ""), _number(common.get(field, ""))) for field in fields]
+            cells += [
+                ("" if value is None else f"{value:{form}}", "" if value is None else value)
+                for value, form in (
+                    (row.samples_sec, ",.0f"),
+                    (row.relative, ".2f"),
+                    (row.time, ".3f"),
+                    (row.accuracy, ".4f"),
+                    (row.first_step, ".2f"),
+                    (row.real, ".1f"),
+                    (row.peak_memory and row.peak_memory / _MIB, ",.0f"),
+                    (len(row.processes), "d"),
+                )
+            ]
+            lines.append(
+                {
+                    "words": _json(common),
+                    "engine": row.trial.engine,
+                    "cells": [*cells, _status(row)],
+                }
+            )
+    names = [
+        "Engine",
+        *(_FILTERS[field] for field in fields),
+        "Samples/s",
+        "Ratio",
+        "s/epoch",
+        "Accuracy",
+        "1st step (s)",
+        "Process (s)",
+        "MiB",
+        "Runs",
+        "Status",
+    ]
+    return {"names": names, "words": 1 + len(fields), "lines": lines}
+
+
+def _number(text: str) -> str | float:
+    """What a text sorts by: the number in `batch 64`, else the text."""
+    digits = [part for part in text.split() if part.replace(".", "", 1).isdigit()]
+    return float(digits[0]) if digits else text
+
+
+def _status(row: Row) -> tuple[str, str]:
+    kinds = sorted({record.status for record in row.failed})
+    text = ", ".join(kinds) or "ok"
+    return text, text
+
+
+def _ledgers(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """How each engine ran, each way once."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        for row in group.rows:
+            for record in row.records:
+                if record.ledger is None:
+                    continue
+                key = _json([row.label, row.trial.settings, msgspec.to_builtins(record.ledger)])
+                found.setdefault(
+                    key,
+                    {
+                        "label": row.label,
+                        "engine": row.trial.engine,
+                        "settings": row.trial.settings,
+                        "ledger": record.ledger,
+                    },
+                )
+    return sorted(found.values(), key=lambda each: (each["label"], each["settings"]))
+
+
+def _failures(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Every failure, alike ones of an engine together."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for group, label, shared in zip(groups, _labels(groups), _words(groups), strict=True):
+        for row in group.rows:
+            for record in row.failed:
+                assert record.failure is not None
+                key = row.label, record.status, record.failure.reason
+                one = found.setdefault(
+                    key,
+                    {
+                        "label": row.label,
+                        "engine": row.trial.engine,
+                        "status": record.status,
+                        "failure": record.failure,
+                        "where": [],
+                        "words": _json(shared),
+                    },
+                )
+                if (label or group.title) not in one["where"]:
+                    one["where"].append(label or group.title)
+    return list(found.values())
