@@ -347,3 +347,17 @@ def test_shipped_files_are_pinned_and_carry_keras_and_the_workers_needs(kind, fr
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     assert {"keras", *environment.WORKER_NEEDS.values()} <= set(pins)
     assert pins["keras"] == "3.15.1"
+
+
+def test_a_pin_makes_another_environment_beside_the_first(pinned, tmp_path):
+    (pinned / "cpu" / "tiny.txt").write_text(f"--find-links {tmp_path}\ntiny==1.0\n")
+    _wheel(tmp_path, "2.0")
+    made = _ensure()
+    assert environment.pinned("tiny", "cpu", ("tiny==2.0", "other==1")) == ("tiny==2.0",)
+    other = environment.ensure("tiny", "cpu", ("tiny==2.0", "other==1"), report=print)
+    assert other == environment.describe("tiny", "cpu", ("tiny==2.0",))
+    assert other.pins == ("tiny==2.0",)
+    assert other.hash != made.hash
+    assert _ask(other, "import tiny; print(tiny.version)") == "2.0"
+    assert _ask(made, "import tiny; print(tiny.version)") == "1.0"
+    assert environment.ensure("tiny", "cpu", ("other==1",), report=print) == made

@@ -9,6 +9,7 @@ they are never stale, and a change of ours installs nothing.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ Kind = Literal["cpu", "gpu"]
 KINDS: tuple[Kind, ...] = ("cpu", "gpu")
 State = Literal["ready", "adopted", "missing", "half-made", "stale", "unavailable"]
 Report = Callable[[str], None]
+Pins = tuple[str, ...]
 
 PINNED = Path(str(files("velodrome"))) / "environments"
 
@@ -80,6 +82,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         framework: such as `mxnet`.
         kind: cpu or gpu.
+        pins: versions in place of the pinned file's own, such as `keras==3.14.1`.
         python: the interpreter, which need not exist before `ensure`.
         hash: SHA-256 over the third-party packages, the Python version and our sources.
         code: folder of our sources.
@@ -88,6 +91,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     framework: str
     kind: Kind
+    pins: Pins = ()
     python: Path
     hash: str
     code: Path
@@ -140,31 +144,53 @@ def frameworks(kind: Kind) -> list[str]:
     return sorted(pinned | adopted)
 
 
-def describe(framework: str, kind: Kind) -> Environment:
+def pinned(framework: str, kind: Kind, pins: Pins) -> Pins:
+    """Those of the pins that concern a package of the framework's environment."""
+    named = {_package(line) for line in _lines(framework, kind)}
+    return tuple(pin for pin in pins if _package(pin) in named)
+
+
+def describe(framework: str, kind: Kind, pins: Pins = ()) -> Environment:
     """The environment as `ensure` would leave it; makes nothing.
+
+    Args:
+        framework: whose environment.
+        kind: cpu or gpu.
+        pins: versions, such as `keras==3.14.1`, in place of the pinned file's own. Packages
+            that the environment does not hold are passed over.
 
     Raises:
         UserError: there can be none here; the text says why and what to do.
     """
     adopted = _read(_adopted(framework, kind), _Adopted)
     if adopted is not None:
+        if pins:
+            raise UserError(
+                f"{framework} runs in an adopted Python, whose packages are not changed: "
+                f"leave out --pin, or first: velodrome env remove {framework} --kind {kind}"
+            )
         python = Path(adopted.interpreter)
-        return _described(framework, kind, python, _inventory(python, framework), True)
-    interpreter = _interpreter(framework, kind)
-    folder = _folder(framework, kind)
-    return _described(
-        framework, kind, folder / "bin" / "python", _base(framework, kind, interpreter), False
-    )
+        return _described(framework, kind, python, _inventory(python, framework), adopted=True)
+    interpreter = _interpreter(framework, kind, pins)
+    base = _base(framework, kind, interpreter, pins)
+    python = _folder(framework, kind, pins) / "bin" / "python"
+    return _described(framework, kind, python, base, pins=pinned(framework, kind, pins))
 
 
 def ensure(
-    framework: str, kind: Kind, *, report: Report, interpreter: Path | None = None
+    framework: str,
+    kind: Kind,
+    pins: Pins = (),
+    *,
+    report: Report,
+    interpreter: Path | None = None,
 ) -> Environment:
     """The environment, ready to use: made, repaired or brought up to date if need be.
 
     Args:
         framework: whose environment.
         kind: cpu or gpu.
+        pins: as for `describe`.
         report: takes a line of text at each stage.
         interpreter: the Python to make it with; by default the one it was made with, else this
             process's own if the framework runs on it, else one from PATH.
@@ -178,22 +204,22 @@ def ensure(
                 f"{framework} runs in an adopted Python; "
                 f"first: velodrome env remove {framework} --kind {kind}"
             )
-        environment = describe(framework, kind)
+        environment = describe(framework, kind, pins)
         sources(framework).place(_code())
         return environment
-    with _alone(framework, kind, report) as lock:
+    with _alone(framework, kind, report, pins) as lock:
         if interpreter is None:
-            chosen = _interpreter(framework, kind)
+            chosen = _interpreter(framework, kind, pins)
         else:
             _check_known(framework, kind)
             chosen = interpreters.check(framework, interpreter)
-        made = _made(framework, kind)
-        if made is None or made.base != _base(framework, kind, chosen):
-            _make(framework, kind, chosen, lock, report)
+        made = _made(framework, kind, pins)
+        if made is None or made.base != _base(framework, kind, chosen, pins):
+            _make(framework, kind, pins, chosen, lock, report)
         code = sources(framework)
         code.place(_code())
-        _show(code, _folder(framework, kind))
-        return describe(framework, kind)
+        _show(code, _folder(framework, kind, pins))
+        return describe(framework, kind, pins)
 
 
 def adopt(framework: str, kind: Kind, interpreter: Path, *, report: Report) -> Environment:
@@ -215,7 +241,7 @@ def adopt(framework: str, kind: Kind, interpreter: Path, *, report: Report) -> E
         lacking = " ".join(WORKER_NEEDS[name] for name in found.failed)
         raise UserError(f"{path} lacks what a worker needs: {path} -m pip install {lacking}")
     sources(framework).place(_code())
-    environment = _described(framework, kind, path, _inventory(path, framework), True)
+    environment = _described(framework, kind, path, _inventory(path, framework), adopted=True)
     obstacles = {name: obstacle(environment, name) for name in candidates}
     if None not in obstacles.values():
         name, why = next(iter(obstacles.items()))
@@ -310,11 +336,14 @@ def variables(environment: Environment) -> dict[str, str]:
     return kept | {_CODE: str(environment.code)}
 
 
-def _described(framework: str, kind: Kind, python: Path, base: str, adopted: bool) -> Environment:
+def _described(
+    framework: str, kind: Kind, python: Path, base: str, *, adopted: bool = False, pins: Pins = ()
+) -> Environment:
     code = sources(framework)
     return Environment(
         framework=framework,
         kind=kind,
+        pins=pins,
         python=python,
         hash=hashlib.sha256(f"{base} {code.digest}".encode()).hexdigest(),
         code=code.folder(_code()),
@@ -322,17 +351,30 @@ def _described(framework: str, kind: Kind, python: Path, base: str, adopted: boo
     )
 
 
-def _base(framework: str, kind: Kind, interpreter: Interpreter) -> str:
+def _base(framework: str, kind: Kind, interpreter: Interpreter, pins: Pins = ()) -> str:
     """Digest of what the virtual environment is made from."""
     digest = hashlib.sha256(interpreter.version.encode() + b"\n")
-    digest.update(_requirements(framework, kind).read_bytes())
+    digest.update("".join(_lines(framework, kind, pins)).encode())
     return digest.hexdigest()
 
 
-def _interpreter(framework: str, kind: Kind) -> Interpreter:
+def _lines(framework: str, kind: Kind, pins: Pins = ()) -> list[str]:
+    """The pinned file, with other versions where there is a pin."""
+    instead = {_package(pin): f"{pin}\n" for pin in pins}
+    path = _requirements(framework, kind)
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [instead.get(_package(line), line) for line in lines]
+
+
+def _package(requirement: str) -> str:
+    """Its name as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", requirement.split("==")[0].strip()).lower()
+
+
+def _interpreter(framework: str, kind: Kind, pins: Pins = ()) -> Interpreter:
     """The one that the environment was made with if it still runs, else one that suits."""
     _check_known(framework, kind)
-    made = _read(_marker(_folder(framework, kind)), _Made)
+    made = _read(_marker(_folder(framework, kind, pins)), _Made)
     if made is not None and (recorded := interpreters.probe(Path(made.interpreter))) is not None:
         return recorded
     return interpreters.find(framework)
@@ -355,10 +397,12 @@ def _check_known(framework: str, kind: Kind) -> None:
     raise unknown("framework", framework, frameworks(kind))
 
 
-def _make(framework: str, kind: Kind, interpreter: Interpreter, lock: int, report: Report) -> None:
-    folder = _folder(framework, kind)
-    log = folder.with_suffix(".log")
-    requirements = _requirements(framework, kind)
+def _make(
+    framework: str, kind: Kind, pins: Pins, interpreter: Interpreter, lock: int, report: Report
+) -> None:
+    folder = _folder(framework, kind, pins)
+    log = _beside(folder, ".log")
+    requirements = _beside(folder, ".txt")
     if folder.exists():
         report(f"{framework}: making its environment anew, with Python {interpreter.version}")
         _marker(folder).unlink(missing_ok=True)
@@ -366,6 +410,7 @@ def _make(framework: str, kind: Kind, interpreter: Interpreter, lock: int, repor
         report(f"{framework}: making its environment, with Python {interpreter.version}")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
+    _replace(requirements, "".join(_lines(framework, kind, pins)).encode())
     steps: list[list[str | Path]] = [
         [interpreter.path, "-I", "-m", "venv", "--clear", folder],
         [
@@ -378,7 +423,7 @@ def _make(framework: str, kind: Kind, interpreter: Interpreter, lock: int, repor
             raise UserError(f"{framework}: {_complaint(log)} (all of it: {log})")
     if framework == "mxnet" and not has_backend():
         report(f"mxnet: made without {BACKEND}, which is not installed beside velodrome")
-    _write(_marker(folder), _Made(str(interpreter.path), _base(framework, kind, interpreter)))
+    _write(_marker(folder), _Made(str(interpreter.path), _base(framework, kind, interpreter, pins)))
     report(f"{framework}: environment ready")
 
 
@@ -464,20 +509,23 @@ def _inspect(python: Path, modules: tuple[str, ...]) -> _Inspection:
 
 
 @contextmanager
-def _alone(framework: str, kind: Kind, report: Report) -> Iterator[int]:
+def _alone(framework: str, kind: Kind, report: Report, pins: Pins = ()) -> Iterator[int]:
     def waiting() -> None:
         report(f"{framework}: another process is making this environment; waiting for it")
 
-    with locked(_folder(framework, kind).with_suffix(".lock"), waiting) as lock:
+    with locked(_beside(_folder(framework, kind, pins), ".lock"), waiting) as lock:
         yield lock
 
 
-def _sources(framework: str) -> Sources:
-    return sources(framework)
+def _folder(framework: str, kind: Kind, pins: Pins = ()) -> Path:
+    """Named by the pins too, so that two versions stand beside each other."""
+    names = [framework, *sorted(pinned(framework, kind, pins))]
+    return home() / "environments" / kind / "+".join(names)
 
 
-def _folder(framework: str, kind: Kind) -> Path:
-    return home() / "environments" / kind / framework
+def _beside(folder: Path, suffix: str) -> Path:
+    # Not `with_suffix`: a version in the name has dots of its own.
+    return folder.with_name(folder.name + suffix)
 
 
 def _code() -> Path:
@@ -496,9 +544,9 @@ def _marker(folder: Path) -> Path:
     return folder / "environment.json"
 
 
-def _made(framework: str, kind: Kind) -> _Made | None:
+def _made(framework: str, kind: Kind, pins: Pins = ()) -> _Made | None:
     """How a whole environment was made; None if there is none or it is not whole."""
-    folder = _folder(framework, kind)
+    folder = _folder(framework, kind, pins)
     return _read(_marker(folder), _Made) if (folder / "bin" / "python").exists() else None
 
 

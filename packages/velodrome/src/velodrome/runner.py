@@ -11,7 +11,7 @@ import msgspec
 from velodrome import datasets, engines, environment, workloads, yaml
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
-from velodrome.environment import Environment, Kind
+from velodrome.environment import Environment, Kind, Pins
 from velodrome.errors import UserError
 from velodrome.executors import local
 from velodrome.executors.local import Outcome
@@ -55,7 +55,6 @@ def plan(study: Study, machine: Machine) -> list[Job]:
         UserError: a data set does not fit, cannot be had, or is smaller than a batch.
     """
     data: dict[str, PreparedData] = {}
-    shuffle = random.Random(study.seed).shuffle
     jobs: list[Job] = []
     for repeat in range(study.repeats):
         rounds: dict[bytes, list[Job]] = {}
@@ -64,6 +63,8 @@ def plan(study: Study, machine: Machine) -> list[Job]:
                 data[each.workload] = _prepared(study, each.workload)
             job = _job(study, each, repeat, data[each.workload], machine)
             rounds.setdefault(_round(each), []).append(job)
+        # A seed for each repeat, so that repeats added later change nothing before them.
+        shuffle = random.Random(f"{study.seed} {repeat}").shuffle
         for together in rounds.values():
             shuffle(together)
             jobs += together
@@ -109,7 +110,7 @@ def _job(
         settings=configuration.settings,
         seed=study.seed,
         repeat=repeat,
-        environment=_hash(configuration),
+        environment=_hash(configuration, study.pins),
     )
     return Job(
         trial=trial,
@@ -120,10 +121,10 @@ def _job(
     )
 
 
-def _hash(of: Trial | Configuration) -> str:
+def _hash(of: Trial | Configuration, pins: Pins) -> str:
     """Of the environment, empty where there can be none: such a trial ends as a failure."""
     try:
-        return environment.describe(*_place(of)).hash
+        return environment.describe(*_place(of), pins).hash
     except UserError:
         return ""
 
@@ -154,7 +155,7 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
             msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
         )
         todo = [job for job in jobs if store.missing(job.trial.id, retry_failed)]
-        places = _environments(todo, observer.note)
+        places = _environments(todo, study.pins, observer.note)
         observer.planned(len(jobs) - len(todo), todo)
         for job in todo:
             observer.begun(job)
@@ -167,14 +168,14 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
 Places = dict[tuple[str, Kind], Environment | UserError]
 
 
-def _environments(jobs: list[Job], note: Callable[[str], None]) -> Places:
+def _environments(jobs: list[Job], pins: Pins, note: Callable[[str], None]) -> Places:
     """Have every environment that the jobs need; the error in place of one that cannot be had."""
     made: Places = {}
     for job in jobs:
         place = _place(job.trial)
         if place not in made and not _unsupported(job.trial):
             try:
-                made[place] = environment.ensure(*place, report=note)
+                made[place] = environment.ensure(*place, pins, report=note)
             except UserError as error:
                 note(str(error))
                 made[place] = error
@@ -197,7 +198,7 @@ def _record(
         status="ok",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         trial=trial,
-        environment=dict(zip(("framework", "kind"), place, strict=True)),
+        environment=_told(place, study.pins),
         machine=machine,
         site=study.site,
         note=job.data.note,
@@ -227,35 +228,50 @@ def _record(
     return record
 
 
-def again(folder: Path, short_id: str, memory_limit: float | None) -> Job:
-    """The job of a trial that has ended in a run folder, to be run by itself.
+def _told(place: tuple[str, Kind], pins: Pins) -> dict[str, str]:
+    """What a record says of the environment."""
+    told = dict(zip(("framework", "kind"), place, strict=True))
+    if own := environment.pinned(*place, pins):
+        told["pins"] = " ".join(own)
+    return told
+
+
+def pins_of(record: Record) -> Pins:
+    """The versions that the record's environment was asked for."""
+    return tuple(record.environment.get("pins", "").split())
+
+
+def again(folder: Path, short_id: str, memory_limit: float | None) -> tuple[Job, Pins]:
+    """The job of a trial that has ended in a run folder, to be run by itself, and its pins.
 
     Raises:
         UserError: no trial or several start so, or code or data are no longer what they were.
     """
-    found = {each.id: each.trial for each in read(folder) if each.id.startswith(short_id)}
+    found = {each.id: each for each in read(folder) if each.id.startswith(short_id)}
     if len(found) != 1:
         raise UserError(f"{len(found)} trials in {folder} have an id that starts '{short_id}'")
-    (trial,) = found.values()
+    (record,) = found.values()
+    trial, pins = record.trial, pins_of(record)
     workload = workloads.registry.get(trial.workload)
     data = datasets.get(trial.dataset).prepare(workload.takes(), trial.samples)
     now = {
         "the workload": (workload.digest(), trial.graph),
         "the data": (data.fingerprint, trial.data),
-        "the environment or our code in it": (_hash(trial), trial.environment),
+        "the environment or our code in it": (_hash(trial, pins), trial.environment),
     }
     if changed := [what for what, (present, past) in now.items() if present != past]:
         raise UserError(f"trial {short_id} cannot be run again: {', '.join(changed)} has changed")
-    return Job(
+    job = Job(
         trial=trial,
         graph=workload.graph,
         data=data,
         threads=this_machine().cores,
         memory_limit=_bytes(memory_limit),
     )
+    return job, pins
 
 
-def run_alone(job: Job, timeout: float, log: Path, observer: Observer) -> Outcome:
+def run_alone(job: Job, pins: Pins, timeout: float, log: Path, observer: Observer) -> Outcome:
     """Run one job and record nothing.
 
     Raises:
@@ -263,7 +279,7 @@ def run_alone(job: Job, timeout: float, log: Path, observer: Observer) -> Outcom
     """
     observer.planned(0, [job])
     observer.begun(job)
-    place = environment.ensure(*_place(job.trial), report=observer.note)
+    place = environment.ensure(*_place(job.trial), pins, report=observer.note)
     return _outcome(job, place, timeout, log, observer)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from velodrome import datasets, engines, environment, workloads, yaml
+from velodrome import datasets, engines, environment, percent, workloads, yaml
 from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.published import PublishedRow
@@ -21,6 +21,7 @@ from velodrome.workloads.recipe import Recipe
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Value = str | int | float | bool | tuple[int, ...]
+_PIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!_-]+$"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -33,6 +34,10 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             Batch sizes and epochs left out are each workload's own.
         recipe: values to try for parameters of the workloads' recipes.
         repeats: fresh processes for each configuration.
+        precision: half the width wanted of the intervals of ratios, such as 2%: repeats are
+            added until every one is as narrow as that.
+        max_repeats: most repeats that `precision` may lead to.
+        pins: versions such as `keras==3.14.1` in place of those that velodrome pins.
         dataset: instead of each workload's own.
         samples: limit on the training samples.
         drop_last: leave out a last batch that is not full.
@@ -56,6 +61,9 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dtypes: Annotated[tuple[DType, ...], Meta(min_length=1)] = ("float32",)
     recipe: dict[str, tuple[Any, ...]] = {}
     repeats: Count = 1
+    precision: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    max_repeats: Count = 30
+    pins: tuple[Annotated[str, Meta(pattern=_PIN)], ...] = ()
     dataset: str | None = None
     samples: Count | None = None
     drop_last: bool = False
@@ -192,9 +200,11 @@ def _reworded(error: msgspec.ValidationError) -> str:
 def _with_lists(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Single values of the axes as lists of one."""
     study = {key: value for key, value in raw.items() if value is not None}
-    for axis in _AXES:
+    for axis in (*_AXES, "pins"):
         if axis in study:
             study[axis] = _as_list(study[axis])
+    if "precision" in study:
+        study["precision"] = percent.parse(study["precision"], "precision")
     for key in ("recipe", "beside"):
         if isinstance(study.get(key), dict):
             study[key] = {name: _as_list(value) for name, value in study[key].items()}
@@ -225,6 +235,11 @@ def _check(study: Study) -> None:
         values = getattr(study, axis)
         if len(set(values)) < len(values):
             raise UserError(f"{axis}: a value stands twice in {list(values)}")
+    if study.precision is not None and study.max_repeats < study.repeats:
+        raise UserError(
+            f"max_repeats: {study.max_repeats} is less than the {study.repeats} repeats"
+        )
+    _check_pins(study)
     for key in study.recipe:
         if key not in Recipe.__struct_fields__:
             raise UserError(f"recipe: {unknown('parameter', key, Recipe.__struct_fields__)}")
@@ -237,6 +252,17 @@ def _check(study: Study) -> None:
             raise UserError(f"beside: {unknown('field', key, PublishedRow.__struct_fields__)}")
     if not any(True for _ in configurations(study)):
         raise UserError("exclude: nothing is left to run")
+
+
+def _check_pins(study: Study) -> None:
+    places = [
+        (engines.registry.get(name).framework, Devices.parse(devices).kind)
+        for name in study.engines
+        for devices in study.devices
+    ]
+    for pin in study.pins:
+        if not any(environment.pinned(*place, (pin,)) for place in places):
+            raise UserError(f"pins: no engine of this study has the package of {pin}")
 
 
 def configurations(study: Study) -> Iterator[Configuration]:

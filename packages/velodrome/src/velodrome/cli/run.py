@@ -20,6 +20,14 @@ def command(
     dataset: Annotated[str | None, typer.Option(help="Instead of the workload's own.")] = None,
     samples: Annotated[int | None, typer.Option(help="Limit on the training samples.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Fresh processes a configuration.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Add repeats until ratios are this sure, such as 2%.")
+    ] = None,
+    max_repeats: Annotated[int | None, typer.Option(help="Most repeats for that; 30.")] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another version than ours: keras==3.14.1 (repeatable)."),
+    ] = None,
     settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,
     dtype: Annotated[
         str | None, typer.Option(help="Arithmetic: float32, tf32, bfloat16, float16.")
@@ -52,7 +60,7 @@ def command(
     ] = False,
 ) -> int:
     """Read the study, run what is missing of it, report."""
-    from velodrome import report, runner, study
+    from velodrome import planner, report, study
     from velodrome.arguments import assignments, several
     from velodrome.progress import watching
 
@@ -73,6 +81,9 @@ def command(
         "dataset": dataset,
         "samples": samples,
         "repeats": repeats,
+        "precision": precision,
+        "max_repeats": max_repeats,
+        "pins": pin,
         "seed": seed,
         "drop_last": drop_last,
         "timeout": timeout,
@@ -84,5 +95,5 @@ def command(
     wanted = study.load(target, given)
     folder = out or Path("runs") / wanted.name
     with watching() as observer:
-        runner.run(wanted, folder, observer, retry_failed=retry_failed)
+        planner.run(wanted, folder, observer, retry_failed=retry_failed)
     return report.show(folder)

@@ -20,10 +20,10 @@ def command(
     from velodrome import runner
     from velodrome.progress import watching
 
-    job = runner.again(folder, trial, memory_limit)
+    job, pins = runner.again(folder, trial, memory_limit)
     with watching() as observer, tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "worker.log"
-        outcome = runner.run_alone(job, timeout, log, observer)
+        outcome = runner.run_alone(job, pins, timeout, log, observer)
         typer.echo(log.read_text(errors="replace"), nl=False)
     typer.echo(msgspec.json.format(msgspec.json.encode(outcome), indent=2).decode())
     return 0 if outcome.kind is None else 1

@@ -1,0 +1,71 @@
+"""Run a study until its ratios are as sure as was asked for."""
+
+from pathlib import Path
+
+import msgspec
+
+from velodrome import runner, store
+from velodrome.report import summary
+from velodrome.report.process import results
+from velodrome.report.summary import Group
+from velodrome.runner import Observer
+from velodrome.statistics import Comparison, compare, half_width, repeats_to_add
+from velodrome.study import Study
+
+
+def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = False) -> None:
+    """Run the study's repeats, then more of them until its `precision` or `max_repeats`.
+
+    Raises:
+        UserError: as `runner.run`.
+    """
+    runner.run(study, folder, observer, retry_failed=retry_failed)
+    wanted = study.precision
+    if wanted is None:
+        return
+    while more := further_repeats(study, summary.groups(results(store.read(folder)))):
+        repeats = study.repeats + more
+        observer.note(f"intervals wider than {wanted:.1%}: going on to {repeats} repeats")
+        study = msgspec.structs.replace(study, repeats=repeats)
+        runner.run(study, folder, observer)
+    widest = _widest(summary.groups(results(store.read(folder))))
+    reached = "reached" if widest <= wanted else "not reached"
+    observer.note(
+        f"precision of {wanted:.1%} {reached} after {study.repeats} repeats: "
+        f"the widest interval is within {widest:.1%}"
+    )
+
+
+def further_repeats(study: Study, groups: list[Group]) -> int:
+    """Repeats to add to those the study has, as the group furthest from the precision asks."""
+    assert study.precision is not None
+    wanted = 0
+    for group in groups:
+        values = _values(group)
+        if values:
+            wanted = max(
+                wanted,
+                repeats_to_add(
+                    _comparisons(group),
+                    values,
+                    precision=study.precision,
+                    max_repeats=study.max_repeats,
+                ),
+            )
+    return min(wanted, study.max_repeats - study.repeats)
+
+
+def _values(group: Group) -> dict[str, list[float]]:
+    return {
+        row.label: [one.samples_sec for one in row.processes] for row in group.rows if row.processes
+    }
+
+
+def _comparisons(group: Group) -> list[Comparison]:
+    """With the fastest; of an engine by itself, what its like in another run would give."""
+    found = [row.comparison for row in group.rows if row.comparison]
+    return found or [compare(each, each, of="throughput") for each in _values(group).values()]
+
+
+def _widest(groups: list[Group]) -> float:
+    return max((half_width(one) for group in groups for one in _comparisons(group)), default=0.0)

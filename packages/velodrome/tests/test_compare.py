@@ -1,0 +1,149 @@
+"""Two run folders against each other."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builders import record, trial
+from velodrome import record as records
+from velodrome.record import Ledger, Record
+from velodrome.report import compare
+from velodrome.report.process import results
+
+LEDGER = Ledger(
+    dtype="float32",
+    compile_mode="eager",
+    threads=2,
+    memory_format="channels last",
+    data_path="in memory",
+    variables={},
+    versions={"torch": "2.13.0"},
+    device="cpu",
+)
+
+
+def run(seconds: float, count: int = 8, **axes: object) -> list[Record]:
+    return [
+        msgspec.structs.replace(
+            record(trial(repeat=n, **axes), seconds=(seconds * (1 + n / 1000),) * 4), ledger=LEDGER
+        )
+        for n in range(count)
+    ]
+
+
+def match(a: list[Record], b: list[Record]) -> compare.Match:
+    return compare.match(results(a), results(b))
+
+
+def test_a_slowdown_is_told_with_its_size_and_its_interval() -> None:
+    (pair,) = match(run(1.0), run(1.1)).pairs
+    assert pair.comparison is not None
+    assert pair.comparison.ratio == pytest.approx(1 / 1.1)
+    assert pair.comparison.verdict == "slower"
+    assert compare.slower(pair, 0.05)
+    assert not compare.slower(pair, 0.15)
+    assert "0.909 times the throughput" in compare.line(pair)
+
+
+def test_a_run_against_itself_is_a_tie() -> None:
+    (pair,) = match(run(1.0), run(1.0)).pairs
+    assert pair.comparison is not None
+    assert pair.comparison.verdict == "tie"
+
+
+def test_too_few_runs_never_fail_anything() -> None:
+    (pair,) = match(run(1.0, count=2), run(9.0, count=2)).pairs
+    assert not compare.slower(pair, 0.05)
+    assert "undecided: 2 runs a side, 5 needed" in compare.line(pair)
+
+
+def test_another_model_or_other_data_is_refused_with_the_reason() -> None:
+    (pair,) = match(run(1.0), run(2.0, graph="h")).pairs
+    assert pair.comparison is None
+    assert "the model is another one" in compare.line(pair)
+    (pair,) = match(run(1.0), run(2.0, data="f")).pairs
+    assert "the data is not the same" in compare.line(pair)
+
+
+def test_another_arithmetic_in_use_is_refused() -> None:
+    tf32 = msgspec.structs.replace(LEDGER, dtype="tf32")
+    other = [msgspec.structs.replace(each, ledger=tf32) for each in run(0.5)]
+    (pair,) = match(run(1.0), other).pairs
+    assert "arithmetic differs: float32 and tf32" in compare.line(pair)
+
+
+def test_what_only_one_has_is_named() -> None:
+    found = match(run(1.0) + run(1.0, batch_size=8), run(1.0) + run(1.0, engine="jax"))
+    assert len(found.pairs) == 1
+    assert "batch 8" in found.only_a[0]
+    assert "jax" in found.only_b[0]
+
+
+def test_two_machines_and_two_versions_are_said_clearly() -> None:
+    newer = msgspec.structs.replace(LEDGER, versions={"torch": "2.14.0"})
+    there = [
+        msgspec.structs.replace(
+            each,
+            machine=msgspec.structs.replace(each.machine, cpu="Another processor"),
+            ledger=newer,
+        )
+        for each in run(1.0)
+    ]
+    found = match(run(1.0), there)
+    assert len(found.pairs) == 1
+    machines, versions = found.differences
+    assert "two machines" in machines
+    assert "Another processor" in machines
+    assert versions == "torch: torch 2.13.0 against 2.14.0"
+
+
+def test_one_level_holds_for_all_lines_together() -> None:
+    several = [run(1.0, batch_size=size) for size in (8, 16, 32)]
+    flat = [each for one in several for each in one]
+    for pair in match(flat, flat).pairs:
+        assert pair.comparison is not None
+        assert pair.comparison.family == 3
+
+
+def folder(path: Path, content: list[Record]) -> Path:
+    path.mkdir()
+    lines = b"".join(records.encode(each) + b"\n" for each in content)
+    (path / "results.jsonl").write_bytes(lines)
+    return path
+
+
+def velodrome(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "velodrome", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_exit_status_and_the_comment_are_for_a_ci(tmp_path: Path) -> None:
+    before = folder(tmp_path / "before", run(1.0) + run(1.0, batch_size=128))
+    after = folder(tmp_path / "after", run(1.1) + run(1.0, batch_size=128))
+    comment = tmp_path / "comment.md"
+    answer = velodrome("compare", before, after, "--fail-if-slower", "5%", "--markdown", comment)
+    assert answer.returncode == 1
+    lost = [line for line in answer.stdout.splitlines() if "FAILED" in line]
+    assert len(lost) == 1
+    assert "batch 64" in lost[0]
+    assert comment.read_text().startswith("**Slower by more than 5%: lenet on digits, torch")
+    assert velodrome("compare", before, after).returncode == 0
+    assert velodrome("compare", before, after, "--fail-if-slower", "20%").returncode == 0
+
+
+def test_nothing_in_common_is_one_clear_line(tmp_path: Path) -> None:
+    before = folder(tmp_path / "before", run(1.0))
+    after = folder(tmp_path / "after", run(1.0, workload="mlp"))
+    answer = velodrome("compare", before, after)
+    assert answer.returncode == 2
+    assert "no configuration in common" in answer.stderr
+    answer = velodrome("compare", before, after, "--fail-if-slower", "much")
+    assert "--fail-if-slower: much is no share" in answer.stderr
