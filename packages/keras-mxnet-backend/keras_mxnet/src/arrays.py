@@ -160,9 +160,20 @@ def to_numpy(array: Any) -> np.ndarray:
 
 def detach(array: Any) -> Any:
     """Return a new handle of the same memory, outside the recorded graph."""
-    handle = NDArrayHandle()
-    check_call(_LIB.MXNDArrayDetach(array.handle, ctypes.byref(handle)))
-    return Array(handle)
+    return detach_handle(array.handle)
+
+
+def detach_handle(handle: Any) -> Any:
+    """Return an array of its own for a handle that belongs to someone else."""
+    detached = NDArrayHandle()
+    check_call(_LIB.MXNDArrayDetach(handle, ctypes.byref(detached)))
+    return Array(detached)
+
+
+def overwrite(handle: Any, array: Any) -> None:
+    """Copy an array's values into the array of a handle."""
+    with numpy_shapes():
+        check_call(_LIB.MXNDArraySyncCopyFromNDArray(handle, array.handle, ctypes.c_int(-1)))
 
 
 Spec = tuple[tuple[int, ...], str]

@@ -1,7 +1,9 @@
 """Gradients, on MXNet's own tape."""
 
 import ctypes
-from collections.abc import Iterator, Sequence
+import itertools
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -127,3 +129,65 @@ def gradients(
 def is_differentiable(dtype: str) -> bool:
     """Tell whether a dtype is one MXNet takes gradients of."""
     return dtypes.STORAGE[dtype].startswith("float")
+
+
+def record_function(
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    backward: Callable[[list[Tensor]], Sequence[Tensor]],
+) -> None:
+    """Put a function of our own on the tape.
+
+    Args:
+        inputs: what it was computed from.
+        outputs: what it gave, computed outside the recording.
+        backward: takes the gradient of each output, returns the gradient of each input.
+    """
+    identity = next(_identities)
+
+    def run(count: int, results: int, pointers: Any, requests: Any, training: int, _: Any) -> bool:
+        try:
+            handles = [ctypes.c_void_p(pointers[i]) for i in range(count + results)]
+            given = [
+                Tensor(arrays.detach_handle(handle), output.dtype)
+                for handle, output in zip(handles[:count], outputs, strict=True)
+            ]
+            with recording(False):
+                found = backward(given)
+            for handle, tensor in zip(handles[count:], found, strict=True):
+                arrays.overwrite(handle, tensor.array)
+        except Exception:
+            traceback.print_exc()
+            return False
+        return True
+
+    def delete(_: Any) -> bool:
+        del _kept[identity]
+        return True
+
+    function = arrays.mxnet.autograd.Function
+    callbacks = (function._bwd_functype(run), function._del_functype(delete))
+    pointers = (ctypes.CFUNCTYPE(ctypes.c_int) * 2)(
+        *[ctypes.cast(c, ctypes.CFUNCTYPE(ctypes.c_int)) for c in callbacks]
+    )
+    contexts = (ctypes.c_void_p * 2)(None, None)
+    listed = arrays.mxnet.base.MXCallbackList(
+        ctypes.c_int(2),
+        ctypes.cast(pointers, ctypes.POINTER(ctypes.CFUNCTYPE(ctypes.c_int))),
+        ctypes.cast(contexts, ctypes.POINTER(ctypes.c_void_p)),
+    )
+    # The tape holds these from C only.
+    _kept[identity] = (callbacks, pointers, contexts, listed)
+    arrays.check_call(
+        arrays._LIB.MXCustomFunctionRecord(
+            ctypes.c_int(len(inputs)),
+            (ctypes.c_void_p * len(inputs))(*[t.array.handle.value for t in inputs]),
+            ctypes.c_int(len(outputs)),
+            (ctypes.c_void_p * len(outputs))(*[t.array.handle.value for t in outputs]),
+            ctypes.byref(listed),
+        )
+    )
+
+
+_identities = itertools.count()
+_kept: dict[int, Any] = {}

@@ -1,11 +1,11 @@
 """What MXNet cannot compute, computed by NumPy on the host."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from keras_mxnet.src import arrays, autograd, dtypes
+from keras_mxnet.src import autograd
 from keras_mxnet.src.tensor import Tensor, abstract, from_numpy
 
 Function = Callable[..., Any]
@@ -37,38 +37,16 @@ def host(function: Function, *tensors: Tensor, gradient: Function | None = None)
     single = not isinstance(results, (tuple, list))
     outputs = [np.asarray(r) for r in ([results] if single else results)]
     names = [o.dtype.name for o in outputs]
-    if gradient is None or not autograd.is_recording():
+    with autograd.recording(False):
         made = [from_numpy(o, name) for o, name in zip(outputs, names, strict=True)]
-    else:
-        made = _recorded(tensors, values, outputs, names, gradient)
-    return made[0] if single else made
+    if gradient is not None and autograd.is_recording():
 
-
-def _recorded(
-    tensors: Sequence[Tensor],
-    values: list[np.ndarray],
-    outputs: list[np.ndarray],
-    names: list[str],
-    gradient: Function,
-) -> list[Tensor]:
-    class Host(arrays.mxnet.autograd.Function):
-        def forward(self, *_: Any) -> Any:
-            made = tuple(from_numpy(o, n).array for o, n in zip(outputs, names, strict=True))
-            return made if len(made) > 1 else made[0]
-
-        def backward(self, *output_gradients: Any) -> Any:
-            upstream = [arrays.to_numpy(g) for g in output_gradients]
-            given = gradient(values, outputs, upstream)
-            results = tuple(
-                from_numpy(
-                    np.zeros(v.shape) if g is None else np.asarray(g), dtypes.storage(t.dtype)
-                ).array
+        def backward(upstream: list[Tensor]) -> list[Tensor]:
+            given = gradient(values, outputs, [g.numpy() for g in upstream])
+            return [
+                from_numpy(np.zeros(v.shape) if g is None else np.asarray(g), t.dtype)
                 for g, v, t in zip(given, values, tensors, strict=True)
-            )
-            return results if len(results) > 1 else results[0]
+            ]
 
-    with arrays.numpy_shapes():
-        made = Host()(*[t.array for t in tensors])
-    if not isinstance(made, (tuple, list)):
-        made = [made]
-    return [Tensor(array, name) for array, name in zip(made, names, strict=True)]
+        autograd.record_function(tensors, made, backward)
+    return made[0] if single else made

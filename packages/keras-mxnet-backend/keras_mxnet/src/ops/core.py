@@ -380,36 +380,23 @@ def _with_gradient(
     function: Callable[..., Any], args: Any, kwargs: Any, inputs: list[Any]
 ) -> Any:
     given = [x for x in inputs if is_tensor(x)]
-    state: dict[str, Any] = {}
+    with autograd.recording(False):
+        outputs, gradient = function(*inputs, **kwargs)
+        # Results of their own, for a function may return an input as it is.
+        flat = [ops.copy(o) for o in tree.flatten(outputs)]
 
-    class Custom(arrays.mxnet.autograd.Function):
-        def forward(self, *received: Any) -> Any:
-            fresh = iter(received)
-            values = [Tensor(next(fresh), x.dtype) if is_tensor(x) else x for x in inputs]
-            state["outputs"], state["gradient"] = function(*values, **kwargs)
-            state["flat"] = [convert_to_tensor(o) for o in tree.flatten(state["outputs"])]
-            made = tuple(o.array for o in state["flat"])
-            return made if len(made) > 1 else made[0]
+    def backward(upstream: list[Tensor]) -> list[Tensor]:
+        packed = tree.pack_sequence_as(outputs, upstream)
+        found = gradient(*inputs, upstream=packed)
+        found = list(found) if isinstance(found, (tuple, list)) else [found]
+        found += [None] * (len(given) - len(found))
+        return [
+            ops.zeros_like(x) if g is None else ops.broadcast_to(cast(g, x.dtype), x.shape)
+            for g, x in zip(found, given, strict=False)
+        ]
 
-        def backward(self, *upstream: Any) -> Any:
-            grads = [
-                Tensor(g, o.dtype) for g, o in zip(upstream, state["flat"], strict=True)
-            ]
-            up = tree.pack_sequence_as(state["outputs"], grads)
-            results = state["gradient"](*args, upstream=up)
-            results = results if isinstance(results, (tuple, list)) else (results,)
-            results = list(results) + [None] * (len(given) - len(results))
-            made = tuple(
-                convert_to_tensor(ops.zeros(x.shape, x.dtype) if r is None else r, x.dtype).array
-                for r, x in zip(results, given, strict=False)
-            )
-            return made if len(made) > 1 else made[0]
-
-    with arrays.numpy_shapes():
-        made = Custom()(*[x.array for x in given])
-    made = made if isinstance(made, (tuple, list)) else [made]
-    outputs = [Tensor(a, o.dtype) for a, o in zip(made, state["flat"], strict=True)]
-    return tree.pack_sequence_as(state["outputs"], outputs)
+    autograd.record_function(given, flat, backward)
+    return tree.pack_sequence_as(outputs, flat)
 
 
 def remat(f: Callable[..., Any]) -> Callable[..., Any]:
