@@ -96,4 +96,4 @@ def command(
     folder = out or Path("runs") / wanted.name
     with watching() as observer:
         planner.run(wanted, folder, observer, retry_failed=retry_failed)
-    return report.show(folder)
+    return report.show([folder])

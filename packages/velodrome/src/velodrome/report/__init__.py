@@ -1,31 +1,55 @@
 """What a run folder tells: the table on the terminal, and the files beside the results."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from velodrome import store, yaml
+from velodrome.record import Record
+from velodrome.registry import unknown
 from velodrome.report import drawing, figures, markdown, page, rerun, results_csv, summary
-from velodrome.report.process import results
+from velodrome.report.process import Result, results
 from velodrome.report.table import Ranking
 
+PAGE = "report.html"
 
-def show(folder: Path, target: float | None = None) -> int:
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which results are reported, and how they are put together.
+
+    Attributes:
+        target: validation accuracy whose time is wanted; else the studies' own.
+        only: values wanted, as text, by field of the trial; fields left out are free.
+        by: what is compared.
+    """
+
+    target: float | None = None
+    only: dict[str, list[str]] = {}
+    by: summary.Axis = "engine"
+
+
+def show(
+    folders: Sequence[Path], selection: Selection | None = None, out: Path | None = None
+) -> int:
     """Write the report's files, print the table, name the report.
 
     Args:
-        folder: the run folder.
-        target: validation accuracy whose time is wanted; else the study's own.
+        folders: one run folder or several.
+        selection: all of the results, unless given.
+        out: where the files go; beside the results of a single folder, unless given.
 
     Returns:
         0 if anything was measured, 1 if there are only failures.
     """
-    groups = write(folder, target)
+    out = out or folders[0]
+    groups = write(folders, selection or Selection(), out)
     console = _console()
     for group in groups:
         console.print(Ranking(group))
     console.print(summary.answer(groups), soft_wrap=True)
-    console.print(f"report: {folder / 'report.md'}", soft_wrap=True)
+    console.print(f"report: {out / PAGE}", soft_wrap=True)
     return 0 if any(row.done for group in groups for row in group.rows) else 1
 
 
@@ -35,7 +59,7 @@ def show_rerun(folder: Path) -> int:
     Returns:
         0 if anything was measured, 1 if there are only failures.
     """
-    return rerun.show(write(folder), folder, _console())
+    return rerun.show(write([folder], Selection(), folder), folder, _console())
 
 
 def _console() -> Console:
@@ -44,19 +68,51 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
-def write(folder: Path, target: float | None = None) -> list[summary.Group]:
-    """Write `results.csv`, `figures/`, `report.md` and what a rerun adds; return the ranking."""
-    if target is None:
-        target = _target(folder)
-    measured = results(store.read(folder), target)
-    groups = summary.groups(measured, target)
-    results_csv.write(measured, folder / "results.csv")
-    drawn = drawing.draw(figures.charts(groups), folder / "figures")
-    markdown.write(groups, drawn, folder / "report.md")
-    csv = (folder / "results.csv").read_text()
-    (folder / "report.html").write_text(page.render(folder.resolve().name, groups, csv))
-    rerun.write(groups, folder)
+def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:
+    """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
+    measured, groups, by_engine = read(folders, selection)
+    out.mkdir(parents=True, exist_ok=True)
+    results_csv.write(measured, out / "results.csv")
+    drawn = drawing.draw(figures.charts(by_engine), out / "figures")
+    markdown.write(groups, drawn, out / "report.md")
+    csv = (out / "results.csv").read_text()
+    title = ", ".join(folder.resolve().name for folder in folders)
+    (out / PAGE).write_text(page.render(title, groups, by_engine, csv))
+    if len(folders) == 1:
+        rerun.write(by_engine, out)
     return groups
+
+
+def read(
+    folders: Sequence[Path], selection: Selection
+) -> tuple[list[Result], list[summary.Group], list[summary.Group]]:
+    """The results selected, their ranking, and the ranking of the engines.
+
+    Raises:
+        UserError: a folder holds no results, or nothing has the values wanted.
+    """
+    records = [record for folder in folders for record in store.read(folder)]
+    if len(folders) > 1:
+        # Of the same trial in two runs, the newest counts.
+        records.sort(key=lambda record: record.started)
+    for field, values in selection.only.items():
+        records = _only(records, field, values)
+    target = selection.target
+    if target is None:
+        target = next((found for folder in folders if (found := _target(folder))), None)
+    measured = results(records, target)
+    by_engine = summary.groups(measured, target)
+    if selection.by == "engine":
+        return measured, by_engine, by_engine
+    return measured, summary.groups(measured, target, selection.by), by_engine
+
+
+def _only(records: list[Record], field: str, values: Sequence[str]) -> list[Record]:
+    known = {str(getattr(record.trial, field)) for record in records}
+    for value in values:
+        if value not in known:
+            raise unknown(field.replace("_", " "), value, known)
+    return [record for record in records if str(getattr(record.trial, field)) in values]
 
 
 def _target(folder: Path) -> float | None:

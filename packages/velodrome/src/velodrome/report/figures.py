@@ -11,9 +11,8 @@ from velodrome.devices import Devices
 from velodrome.record import Clocks, Record
 from velodrome.report.chart import HUES, Axis, Chart, Mark, Point, Scale, Series
 from velodrome.report.summary import Group, Row
-from velodrome.report.words import line, words
+from velodrome.report.words import RECIPE, line, words
 from velodrome.statistics import compare
-from velodrome.workloads.recipe import Recipe
 
 _MIB = 2**20
 
@@ -465,7 +464,7 @@ def _facets(rows: Sequence[Row], *free: str, each_engine: bool = False) -> list[
     shared: dict[Hashable, dict[str, str]] = {}
     machines = {row.records[0].machine for row in rows}
     # A workload brings its recipe, so what differs by workload differs by recipe.
-    hidden = {*free, *(Recipe.__struct_fields__ if "workload" in free else ())}
+    hidden = {*free, *(RECIPE if "workload" in free else ())}
     for row in rows:
         common = words(row.trial)
         common = {field: text for field, text in common.items() if field not in hidden}

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from velodrome.machine import Machine
 from velodrome.record import Record
 from velodrome.report.process import Process, Result
-from velodrome.report.words import line, words
+from velodrome.report.words import RECIPE, line, words
 from velodrome.statistics import (
     LEVEL,
     Comparison,
@@ -19,6 +19,12 @@ from velodrome.statistics import (
     rank,
 )
 from velodrome.trial import Trial
+from velodrome.workloads.recipe import Recipe
+
+Axis = Literal[
+    "engine", "workload", "dataset", "devices", "batch_size", "epochs", "dtype", "settings"
+]
+"""What the rows of a group may differ in."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         trial: any of the repeats' trials; they differ in nothing else.
+        by: the field of the trial in which the rows of a group differ.
         pins: versions asked for in place of the pinned ones, such as `keras==3.14.1`.
         records: the latest record of each repeat.
         processes: the figures of each repeat that came to its end.
@@ -50,6 +57,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     trial: Trial
+    by: Axis = "engine"
     pins: str = ""
     records: tuple[Record, ...]
     processes: tuple[Process, ...] = ()
@@ -75,8 +83,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """The engine, and the versions that were asked for."""
-        return f"{self.trial.engine} ({self.pins})" if self.pins else self.trial.engine
+        """The engine, or what else is compared, and the versions that were asked for."""
+        name = str(getattr(self.trial, self.by))
+        return f"{name} ({self.pins})" if self.pins else name
 
     @property
     def done(self) -> tuple[Record, ...]:
@@ -90,7 +99,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that are fair to compare: all the same but the engine; the fastest first.
+    """Rows that are fair to compare: all the same but in one field; the fastest first.
 
     Attributes:
         title: what they share, in words.
@@ -126,12 +135,15 @@ def pins(record: Record) -> str:
     return record.environment.get("pins", "")
 
 
-def groups(results: Iterable[Result], target: float | None = None) -> list[Group]:
+def groups(
+    results: Iterable[Result], target: float | None = None, by: Axis = "engine"
+) -> list[Group]:
     """Every group of comparable configurations, by batch size.
 
     Args:
         results: of one run folder or several.
         target: the validation accuracy whose time is in the figures.
+        by: what the rows of a group differ in. Workloads bring their own recipes.
     """
     rows: dict[tuple[Trial, str, Machine], list[Result]] = {}
     for result in latest(results):
@@ -140,10 +152,22 @@ def groups(results: Iterable[Result], target: float | None = None) -> list[Group
         rows.setdefault(key, []).append(result)
     together: dict[tuple[Trial, Machine], list[Row]] = {}
     for (trial, _, machine), repeats in rows.items():
-        shared = msgspec.structs.replace(trial, engine="")
-        together.setdefault((shared, machine), []).append(_row(repeats))
+        shared = msgspec.structs.replace(trial, **_ALIKE[by])
+        together.setdefault((shared, machine), []).append(_row(repeats, by))
     found = [_group(each, machine, target) for (_, machine), each in together.items()]
     return sorted(found, key=lambda group: group.rows[0].trial.batch_size)
+
+
+_ALIKE: dict[Axis, dict[str, Any]] = {
+    "engine": {"engine": ""},
+    "workload": {"workload": "", "recipe": Recipe(learning_rate=1.0)},
+    "dataset": {"dataset": ""},
+    "devices": {"devices": ""},
+    "batch_size": {"batch_size": 0},
+    "epochs": {"epochs": 0},
+    "dtype": {"dtype": "float32"},
+    "settings": {"settings": "stock"},
+}
 
 
 def configuration(trial: Trial) -> Trial:
@@ -151,9 +175,9 @@ def configuration(trial: Trial) -> Trial:
     return msgspec.structs.replace(trial, repeat=0, environment="", graph="", data="")
 
 
-def _row(repeats: list[Result]) -> Row:
+def _row(repeats: list[Result], by: Axis) -> Row:
     records = tuple(result.record for result in repeats)
-    row = Row(trial=records[0].trial, pins=pins(records[0]), records=records)
+    row = Row(trial=records[0].trial, by=by, pins=pins(records[0]), records=records)
     each = tuple(result.figures for result in repeats if result.figures)
     if not each:
         return row
@@ -192,8 +216,17 @@ def _middle(
     return median(values) if values else None
 
 
+def shared(row: Row) -> dict[str, str]:
+    """What a row has in common with its group, in words by field."""
+    common = words(row.trial)
+    common.pop(row.by, None)
+    if row.by == "workload":
+        common = {field: text for field, text in common.items() if field not in RECIPE}
+    return common if row.by == "engine" else {"engine": row.trial.engine} | common
+
+
 def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
-    title = line(words(rows[0].trial))
+    title = line(shared(rows[0]))
     measured = {row.label: row for row in rows if row.processes}
     empty = sorted((row for row in rows if not row.processes), key=lambda row: row.trial.engine)
     if not measured:
@@ -279,8 +312,9 @@ def _leads(group: Group) -> bool:
 
 
 def _answer(group: Group) -> str:
-    trial = group.rows[0].trial
-    where = f"{trial.workload} on {trial.dataset}, {trial.devices}, batch {trial.batch_size}"
+    fields = ("engine", "workload", "dataset", "devices", "batch_size")
+    common = shared(group.rows[0])
+    where = line({field: common[field] for field in fields if field in common})
     ranked = [row for row in group.rows if row.samples_sec]
     if not ranked:
         return f"{where}: no engine came to its end."

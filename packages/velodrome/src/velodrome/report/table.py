@@ -94,7 +94,8 @@ def cells(group: Group, columns: Columns) -> tuple[list[str], list[list[str]]]:
     """Names of the columns in which anything stands, and a list of cells a row."""
     lines = [[cell(row, group) for _, cell in columns] for row in group.rows]
     kept = [n for n, _ in enumerate(columns) if any(line[n] for line in lines)]
-    return [columns[n][0] for n in kept], [[line[n] for n in kept] for line in lines]
+    names = [group.rows[0].by if n == 0 else columns[n][0] for n in kept]
+    return names, [[line[n] for n in kept] for line in lines]
 
 
 class Ranking:

@@ -7,6 +7,9 @@ import msgspec
 from velodrome.trial import Trial
 from velodrome.workloads.recipe import Recipe
 
+RECIPE = Recipe.__struct_fields__
+"""The fields of a recipe, which a workload brings."""
+
 
 def words(trial: Trial) -> dict[str, str]:
     """What a trial trains, how and where, by field; nothing of engine and repeat."""

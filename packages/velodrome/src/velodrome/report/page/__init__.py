@@ -10,22 +10,29 @@ from typing import Any
 import msgspec
 
 from velodrome import record as records
-from velodrome.report import figures, markdown, summary, table
+from velodrome.report import figures, findings, markdown, summary, table
 from velodrome.report.chart import HUES, Chart
 from velodrome.report.summary import Group, Row
-from velodrome.report.words import differing, line, words
+from velodrome.report.words import differing, line
 
 _MIB = 2**20
 
 
 def render(
-    title: str, groups: Sequence[Group], csv: str, *, version: str = "", progress: str = ""
+    title: str,
+    groups: Sequence[Group],
+    by_engine: Sequence[Group],
+    csv: str,
+    *,
+    version: str = "",
+    progress: str = "",
 ) -> str:
     """The page.
 
     Args:
         title: what is reported, such as the run's name.
         groups: the ranking.
+        by_engine: the same results, engines ranked: what figures and findings are of.
         csv: `results.csv`, to download from the page.
         version: names the state of the results where the page is served: it asks for a
             newer one now and then, and loads itself anew. Empty for a file.
@@ -42,17 +49,19 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     folder = files(__name__)
-    charts = figures.charts(groups)
+    charts = figures.charts(by_engine)
     kept = [record for group in groups for row in group.rows for record in row.records]
     return environment.get_template("page.html.j2").render(
         title=title,
         version=version,
         progress=progress,
         headline=summary.headline(groups),
+        findings=findings.findings(by_engine),
         answers=summary.answer(groups).splitlines(),
         shared=_shared(groups),
         groups=_groups(groups),
         matrix=_matrix(groups),
+        by=_FILTERS[groups[0].rows[0].by] if groups else "",
         filters=_filters(groups),
         kinds=[kind for kind in figures.KINDS if any(each.kind == kind.name for each in charts)],
         ledgers=_ledgers(groups),
@@ -102,7 +111,8 @@ def _charts(charts: Iterable[Chart]) -> list[dict[str, Any]]:
 def _words(groups: Sequence[Group]) -> list[dict[str, str]]:
     machines = {group.machine for group in groups}
     return [
-        words(group.rows[0].trial) | ({"machine": group.machine.cpu} if len(machines) > 1 else {})
+        summary.shared(group.rows[0])
+        | ({"machine": group.machine.cpu} if len(machines) > 1 else {})
         for group in groups
     ]
 
@@ -140,7 +150,10 @@ def _groups(groups: Sequence[Group]) -> list[dict[str, Any]]:
 def _matrix(groups: Sequence[Group]) -> list[tuple[str, str, list[float | None]]]:
     """A line an engine: its label, its name, and its ratio to the fastest in each group."""
     names = dict.fromkeys(
-        (row.label, row.trial.engine) for group in groups for row in group.rows if row.processes
+        (row.label, row.trial.engine if row.by == "engine" else "")
+        for group in groups
+        for row in group.rows
+        if row.processes
     )
     found = [
         (
@@ -157,6 +170,7 @@ def _matrix(groups: Sequence[Group]) -> list[tuple[str, str, list[float | None]]
 
 
 _FILTERS = {
+    "engine": "Engine",
     "workload": "Workload",
     "dataset": "Data set",
     "samples": "Samples",
@@ -179,7 +193,7 @@ def _filters(groups: Sequence[Group]) -> dict[str, Any]:
         "fields": [
             (field, title, [value for value in choices[field] if value])
             for field, title in _FILTERS.items()
-            if len(choices[field]) > 1
+            if len(choices[field]) > 1 and field != "engine"
         ],
         "engines": sorted(engines),
     }
@@ -215,7 +229,7 @@ def _every(groups: Sequence[Group]) -> dict[str, Any]:
                 }
             )
     names = [
-        "Engine",
+        *{_FILTERS[row.by]: None for group in groups for row in group.rows},
         *(_FILTERS[field] for field in fields),
         "Samples/s",
         "Ratio",
