@@ -84,10 +84,11 @@ def write(results: Iterable[Result], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(_line(result) for result in results)
+        writer.writerows(line(result) for result in results)
 
 
-def _line(result: Result) -> list[Any]:
+def line(result: Result) -> list[Any]:
+    """The cells of a result, in the order of `COLUMNS`; None for what was not measured."""
     record, figures = result
     parts = {
         "result": result,

@@ -1,0 +1,44 @@
+"""Results in TensorBoard: a folder of event files a trial, a step an epoch."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from velodrome.exports import curves
+from velodrome.exports.extras import extra
+from velodrome.report.process import Result
+
+
+def log(results: Iterable[Result], folder: Path) -> int:
+    """Write the curves of every trial that is not in the folder yet.
+
+    Args:
+        results: of one run folder or several; trials without an epoch have no curves.
+        folder: TensorBoard's `--logdir`.
+
+    Returns:
+        How many trials were written.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+    writer = extra("tensorboard.summary.writer.event_file_writer", "tensorboard")
+    new = [
+        (result, place)
+        for result in results
+        if result.record.epochs and not (place := folder / curves.title(result.record)).exists()
+    ]
+    for result, place in new:
+        file = writer.EventFileWriter(str(place))
+        for point in curves.points(result.record):
+            file.add_event(_event(point))
+        file.close()
+    return len(new)
+
+
+def _event(point: curves.Point) -> object:
+    events = extra("tensorboard.compat.proto.event_pb2", "tensorboard")
+    summaries = extra("tensorboard.compat.proto.summary_pb2", "tensorboard")
+    value = summaries.Summary.Value(tag=point.name, simple_value=point.value)
+    return events.Event(
+        wall_time=point.time, step=point.epoch, summary=summaries.Summary(value=[value])
+    )
