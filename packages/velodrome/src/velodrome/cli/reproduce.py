@@ -21,7 +21,7 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME unless given.")] = None,
 ) -> int:
     """Run what is missing of the study, put ours beside theirs."""
-    from velodrome import report, runner, study
+    from velodrome import planner, report, study
     from velodrome.arguments import several
     from velodrome.progress import watching
 
@@ -36,5 +36,5 @@ def command(
     wanted = study.rerun(name, given)
     folder = out or Path("runs") / wanted.name
     with watching() as observer:
-        runner.run(wanted, folder, observer)
+        planner.run(wanted, folder, observer)
     return report.show_rerun(folder)
