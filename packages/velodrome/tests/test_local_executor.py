@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -18,6 +19,7 @@ from velodrome.environment import Environment
 from velodrome.executors import local
 from velodrome.executors.local import Outcome
 from velodrome.job import AnyEvent, Built, EpochDone, FirstStep, Imported, Job
+from velodrome.machine import usable_cpus
 from velodrome.trial import Trial
 from velodrome.workloads import registry
 from velodrome.workloads.recipe import Recipe
@@ -73,6 +75,9 @@ def test_a_trial_reports_every_stage_and_its_measures(
     assert outcome.epochs[-1].validation_accuracy > 0.7
     assert outcome.memory is not None
     assert 2**20 < outcome.memory.imported <= outcome.memory.peak < 2**33
+    assert outcome.placement is not None
+    assert outcome.placement.cpus == usable_cpus()
+    assert outcome.placement.threads >= 1
     clocks = outcome.clocks
     parts = (clocks.import_seconds, clocks.build_seconds, clocks.first_step_seconds)
     assert all(part is not None and part > 0 for part in parts)
@@ -81,6 +86,16 @@ def test_a_trial_reports_every_stage_and_its_measures(
     assert clocks.user > 0
     assert outcome.ledger is not None
     assert outcome.ledger.versions["mxnet"] == "1.9.1"
+
+
+def test_a_trial_is_kept_on_its_processors(
+    digits: PreparedData, mxnet_environment: Environment, tmp_path: Path
+) -> None:
+    first = usable_cpus()[:1]
+    job = msgspec.structs.replace(a_job(digits, epochs=1), cpus=first)
+    outcome = run(job, mxnet_environment, tmp_path)
+    assert outcome.placement is not None
+    assert outcome.placement.cpus == first
 
 
 def test_out_of_memory_under_a_limit_of_its_own(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import epoch, record, trial
-from velodrome.record import Clocks, Record
+from velodrome.record import Clocks, DeviceMemory, Memory, Record, Site
 from velodrome.report import summary, table
 from velodrome.report.process import results
 from velodrome.report.summary import Group
@@ -200,3 +200,35 @@ def test_only_columns_with_something_in_them_are_shown() -> None:
     assert "to target" not in text
     (group,) = groups([record()], target=0.5)
     assert "to target" in table.markdown(group)
+
+
+def test_memory_is_less_what_the_framework_holds_and_energy_is_of_settled_epochs() -> None:
+    one = record(seconds=(9.0, 1.0, 1.0, 1.0, 1.0))
+    epochs = tuple(
+        msgspec.structs.replace(each, joules={"package-0": 10 * each.train_seconds, "gpu-0": 1.0})
+        for each in one.epochs
+    )
+    one = msgspec.structs.replace(one, epochs=epochs)
+    (group,) = groups([one])
+    assert group.rows[0].own_memory == 2**21 - 2**20
+    assert group.rows[0].joules == pytest.approx(11.0)
+
+
+def test_a_price_gives_the_cost_of_an_epoch_and_of_the_target() -> None:
+    one = record(seconds=(3.0, 3.0, 3.0))
+    one = msgspec.structs.replace(one, site=Site(price_per_hour=12.0))
+    text = table.markdown(groups([one], target=0.5)[0])
+    assert "cost/epoch" in text
+    assert "| 0.01 | 0.01 |" in text  # 3 s of 12 an hour, and the first epoch reaches it
+    assert "cost/epoch" not in table.markdown(groups([record()])[0])
+
+
+def test_each_gpu_stands_by_itself() -> None:
+    devices = (
+        DeviceMemory(index=0, idle=5, process=512 * 2**20, framework=400 * 2**20),
+        DeviceMemory(index=1, idle=5, process=256 * 2**20, framework=None),
+    )
+    one = msgspec.structs.replace(record(), memory=Memory(imported=0, peak=1, devices=devices))
+    text = table.markdown(groups([one])[0])
+    assert "gpu 0: 512, gpu 1: 256" in text
+    assert "gpu 0: 400 |" in text

@@ -55,6 +55,13 @@ class Devices(msgspec.Struct, frozen=True):
         """Replicas on all machines together."""
         return self.count * self.machines
 
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """Numbers of the GPUs on each machine; none for a CPU."""
+        if self.kind == "cpu":
+            return ()
+        return self.indices or tuple(range(self.count))
+
     def __str__(self) -> str:
         machines = f"{self.machines}x" if self.machines > 1 else ""
         if self.indices:

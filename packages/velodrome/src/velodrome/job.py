@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from velodrome.datasets.base import PreparedData
-from velodrome.record import Epoch, FailureKind, Ledger, Memory
+from velodrome.record import Epoch, FailureKind, Ledger, Memory, Placement
 from velodrome.trial import Trial
 from velodrome.workloads.graph import Graph
 
@@ -38,6 +38,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         graph: the model.
         data: where the prepared data set lies.
         threads: processor cores that the trial may use.
+        cpus: logical processors it is kept on; empty for wherever the system puts it.
         memory_limit: address space of the worker in bytes, None for no limit.
         dropout: whether dropout layers drop; without, training repeats to the last digit.
         comparison: what to compute for a comparison; None to measure.
@@ -47,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     graph: Graph
     data: PreparedData
     threads: int
+    cpus: tuple[int, ...] = ()
     memory_limit: int | None = None
     dropout: bool = True
     comparison: Comparison | None = None
@@ -98,6 +100,7 @@ class Finished(Event, frozen=True, kw_only=True):
     """All epochs are done."""
 
     memory: Memory
+    placement: Placement
 
 
 class Failed(Event, frozen=True, kw_only=True):

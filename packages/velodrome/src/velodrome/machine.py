@@ -69,11 +69,29 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
-def usable_threads() -> int:
-    """Logical processors this process may run on."""
+def usable_cpus() -> tuple[int, ...]:
+    """Numbers of the logical processors this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def usable_threads() -> int:
+    """How many logical processors this process may run on."""
+    return len(usable_cpus())
+
+
+def one_cpu_a_core() -> tuple[int, ...]:
+    """The first logical processor of each physical core this process may run on."""
+    taken: set[str] = set()
+    first = []
+    for cpu in usable_cpus():
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        core = path.read_text().strip() if path.exists() else str(cpu)
+        if core not in taken:
+            taken.add(core)
+            first.append(cpu)
+    return tuple(first)
 
 
 def openblas_core_type() -> str | None:

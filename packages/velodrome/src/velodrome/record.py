@@ -18,7 +18,7 @@ FailureKind = Literal[
 Status = Literal["ok"] | FailureKind
 
 
-class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One pass over the training data and the validation after it.
 
     Attributes:
@@ -31,6 +31,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         accuracy: share of training samples told right while training.
         validation_loss: mean cross-entropy over the validation data.
         validation_accuracy: share of validation samples told right.
+        joules: spent while training, by meter (`package-0`, `gpu-0`); empty where none is read.
     """
 
     train_seconds: float
@@ -42,6 +43,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     accuracy: float
     validation_loss: float
     validation_accuracy: float
+    joules: dict[str, float] = {}
 
 
 class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,16 +66,53 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sys: float
 
 
+class DeviceMemory(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Memory of one GPU.
+
+    Attributes:
+        index: the GPU's number.
+        idle: in use before the process began.
+        process: most that the process held at the end of an epoch, idle left out.
+        framework: most that the framework says it had allocated, None if it does not.
+    """
+
+    index: int
+    idle: int
+    process: int | None
+    framework: int | None
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Memory of the process tree.
 
     Attributes:
         imported: resident once the framework was loaded.
         peak: largest resident size, each process at its own peak.
+        devices: of each GPU that was trained on.
     """
 
     imported: int
     peak: int
+    devices: tuple[DeviceMemory, ...] = ()
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Where the trial ran.
+
+    Attributes:
+        cpus: logical processors that it was kept on.
+        threads: operating system threads of the process tree at its end.
+    """
+
+    cpus: tuple[int, ...]
+    threads: int
+
+
+class Steadiness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Seconds of a fixed kernel right before the trial and right after it."""
+
+    before: float
+    after: float
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +187,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         clocks: times outside the epochs, None if no process was started.
         epochs: the epochs that were finished.
         memory: None if no process came to its end.
+        placement: likewise.
+        steadiness: of the machine around the trial, None if no process was started.
         failure: None if all went well.
     """
 
@@ -165,6 +206,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     clocks: Clocks | None = None
     epochs: tuple[Epoch, ...] = ()
     memory: Memory | None = None
+    placement: Placement | None = None
+    steadiness: Steadiness | None = None
     failure: Failure | None = None
 
 

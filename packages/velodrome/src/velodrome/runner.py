@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from velodrome import datasets, engines, environment, workloads, yaml
+from velodrome import datasets, engines, environment, steadiness, workloads, yaml
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
 from velodrome.environment import Environment, Kind, Pins
@@ -16,8 +16,8 @@ from velodrome.errors import UserError
 from velodrome.executors import local
 from velodrome.executors.local import Outcome
 from velodrome.job import AnyEvent, Job
-from velodrome.machine import Machine, this_machine
-from velodrome.record import Failure, FailureKind, Record
+from velodrome.machine import Machine, one_cpu_a_core, this_machine, usable_cpus
+from velodrome.record import Failure, FailureKind, Record, Steadiness
 from velodrome.store import MACHINE, STUDY, Store, read
 from velodrome.study import Configuration, Study, configurations
 from velodrome.trial import Trial
@@ -117,8 +117,14 @@ def _job(
         graph=workload.graph,
         data=data,
         threads=machine.cores,
+        cpus=_cpus(trial),
         memory_limit=_bytes(study.memory_limit),
     )
+
+
+def _cpus(trial: Trial) -> tuple[int, ...]:
+    """A processor of each core when tuned; a framework left alone gets all there are."""
+    return one_cpu_a_core() if trial.settings == "tuned" else usable_cpus()
 
 
 def _hash(of: Trial | Configuration, pins: Pins) -> str:
@@ -157,9 +163,16 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
         todo = [job for job in jobs if store.missing(job.trial.id, retry_failed)]
         places = _environments(todo, study.pins, observer.note)
         observer.planned(len(jobs) - len(todo), todo)
+        if todo and (unsteady := steadiness.check()):
+            observer.note(unsteady)
+        after = steadiness.probe()
         for job in todo:
             observer.begun(job)
-            record = _record(job, study, store, machine, places, observer)
+            before, record = after, _record(job, study, store, machine, places, observer)
+            if record.clocks:
+                after = steadiness.probe()
+                around = Steadiness(before=before, after=after)
+                record = msgspec.structs.replace(record, steadiness=around)
             store.append(record)
             observer.ended(record)
     return store
@@ -222,6 +235,7 @@ def _record(
         clocks=outcome.clocks,
         epochs=outcome.epochs,
         memory=outcome.memory,
+        placement=outcome.placement,
     )
     if outcome.kind is not None:
         return failed(outcome.kind, outcome.reason, outcome.last_lines)
@@ -266,6 +280,7 @@ def again(folder: Path, short_id: str, memory_limit: float | None) -> tuple[Job,
         graph=workload.graph,
         data=data,
         threads=this_machine().cores,
+        cpus=_cpus(trial),
         memory_limit=_bytes(memory_limit),
     )
     return job, pins

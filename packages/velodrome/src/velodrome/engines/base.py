@@ -116,6 +116,10 @@ class Engine(ABC):
             array, in the graph's names and layouts.
         """
 
+    def device_memory(self) -> dict[int, int]:
+        """Most bytes the framework had allocated, by GPU; empty where it does not tell."""
+        return {}
+
     @abstractmethod
     def ledger(self) -> Ledger:
         """How this engine really runs; called once the model is built."""

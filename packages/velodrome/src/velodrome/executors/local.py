@@ -30,7 +30,7 @@ from velodrome.job import (
     decode_event,
     to_json,
 )
-from velodrome.record import Clocks, Epoch, FailureKind, Ledger, Memory
+from velodrome.record import Clocks, Epoch, FailureKind, Ledger, Memory, Placement
 
 _LAST_LINES = 20
 _LAST_BYTES = 16_384
@@ -46,6 +46,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger | None
     epochs: tuple[Epoch, ...]
     memory: Memory | None
+    placement: Placement | None
 
 
 def run(
@@ -81,6 +82,7 @@ def run(
     kind, reason = _verdict(
         events, worker.status, timed_out, timeout, last_words, _oom_kills() > oom_kills
     )
+    finished = next((event for event in events if isinstance(event, Finished)), None)
     return Outcome(
         kind=kind,
         reason=reason,
@@ -88,7 +90,8 @@ def run(
         clocks=_clocks(events, worker, time.monotonic() - begin),
         ledger=next((event.ledger for event in events if isinstance(event, Built)), None),
         epochs=tuple(event.epoch for event in events if isinstance(event, EpochDone)),
-        memory=next((event.memory for event in events if isinstance(event, Finished)), None),
+        memory=finished.memory if finished else None,
+        placement=finished.placement if finished else None,
     )
 
 

@@ -9,7 +9,16 @@ from rich.console import Console
 from velodrome import store, yaml
 from velodrome.record import Record
 from velodrome.registry import unknown
-from velodrome.report import drawing, figures, markdown, page, rerun, results_csv, summary
+from velodrome.report import (
+    drawing,
+    figures,
+    markdown,
+    page,
+    rerun,
+    results_csv,
+    steadiness,
+    summary,
+)
 from velodrome.report.process import Result, results
 from velodrome.report.table import Ranking
 
@@ -49,8 +58,12 @@ def show(
     for group in groups:
         console.print(Ranking(group))
     console.print(summary.answer(groups), soft_wrap=True)
+    rows = [row for group in groups for row in group.rows]
+    drift = steadiness.drift(record for row in rows for record in row.records)
+    if drift and not drift.steady:
+        console.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
     console.print(f"report: {out / PAGE}", soft_wrap=True)
-    return 0 if any(row.done for group in groups for row in group.rows) else 1
+    return 0 if any(row.done for row in rows) else 1
 
 
 def show_rerun(folder: Path) -> int:

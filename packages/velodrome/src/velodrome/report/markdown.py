@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from velodrome.machine import Machine
-from velodrome.report import findings, summary, table
-from velodrome.report.summary import Group
+from velodrome.report import findings, steadiness, summary, table
+from velodrome.report.summary import Group, Row
 
 _GIB = 2**30
 
@@ -31,15 +31,25 @@ def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
 
 
 def machines(groups: Sequence[Group]) -> list[str]:
-    """What it was measured on, a paragraph a machine."""
-    return [_machine(machine) for machine in dict.fromkeys(group.machine for group in groups)]
+    """What it was measured on and how steady that was, a paragraph a machine."""
+    return [
+        _machine(
+            machine, [row for group in groups if group.machine == machine for row in group.rows]
+        )
+        for machine in dict.fromkeys(group.machine for group in groups)
+    ]
 
 
-def _machine(machine: Machine) -> str:
+def _machine(machine: Machine, rows: Sequence[Row]) -> str:
+    drift = steadiness.drift(record for row in rows for record in row.records)
+    metered = any(row.joules is not None for row in rows)
     gpus = ", ".join(gpu.name for gpu in machine.gpus) or "no GPU"
     return (
         f"Measured on {machine.cpu}, {machine.cores} cores, "
-        f"{machine.memory / _GIB:.0f} GiB, {gpus}; {machine.system}.\n"
+        f"{machine.memory / _GIB:.0f} GiB, {gpus}; {machine.system}."
+        + (f" {steadiness.sentence(drift)}" if drift else "")
+        + ("" if metered else " Energy was not measured: no meter (RAPL, NVML) can be read here.")
+        + "\n"
     )
 
 
@@ -64,6 +74,12 @@ LEGEND = {
     "1st step": "seconds of one training step from cold, compilation included",
     "MiB": "the peak of the process tree's resident memory",
     "own MiB": "the same less what the interpreter held with the framework loaded",
+    "GPU MiB": "most device memory of the process at the end of an epoch, what was in use before "
+    "left out; by its side what the framework says it had allocated",
+    "joules/epoch": "spent on training an epoch, by RAPL and NVML where they can be read",
+    "cost/epoch": "`s/epoch` at the price an hour; `cost to target` the time `to target` at it",
+    "cpus, threads": "the processors a run was kept on; what the framework says of its worker "
+    "threads, of all threads of the process at its end",
     "with validation": "`s/epoch` and the validation pass",
     "to target": "the training time until the target accuracy",
     "overtaken": "the number of epochs after which the fastest engine, set-up included, is ahead",

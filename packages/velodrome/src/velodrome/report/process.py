@@ -106,7 +106,8 @@ def _setup(record: Record, warm_up: float) -> float | None:
 
 
 def _joules(settled: tuple[Epoch, ...]) -> float | None:
-    return None
+    spent = [sum(epoch.joules.values()) for epoch in settled if epoch.joules]
+    return _median(spent) if spent else None
 
 
 def _median(values: list[float]) -> float:

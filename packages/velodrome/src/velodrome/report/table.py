@@ -1,12 +1,14 @@
 """The ranking as tables: for the terminal and as Markdown, from one set of columns."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from velodrome.report.process import cost
 from velodrome.report.summary import Group, Row, notes
 
 _MIB = 2**20
@@ -43,7 +45,18 @@ CLOCKS: Columns = (
     ("real", lambda row, group: _number(row.real, ".2f")),
     ("user", lambda row, group: _number(row.user, ".2f")),
     ("sys", lambda row, group: _number(row.sys, ".2f")),
+)
+
+RESOURCES: Columns = (
+    ("engine", lambda row, group: row.label),
     ("own MiB", lambda row, group: _number(row.own_memory and row.own_memory / _MIB, ",.0f")),
+    ("GPU MiB", lambda row, group: _gpus(row, "process")),
+    ("framework's GPU MiB", lambda row, group: _gpus(row, "framework")),
+    ("joules/epoch", lambda row, group: _number(row.joules, ",.1f")),
+    ("cost/epoch", lambda row, group: _number(cost(row.time, _price(row)), ".3g")),
+    ("cost to target", lambda row, group: _number(cost(row.to_target, _price(row)), ".3g")),
+    ("cpus", lambda row, group: _cpus(row)),
+    ("threads", lambda row, group: _threads(row)),
 )
 
 
@@ -62,6 +75,34 @@ def verdict(row: Row, group: Group) -> str:
     if row.comparison.low is None:
         return f"undecided, {group.needed} runs needed"
     return row.comparison.verdict
+
+
+def _price(row: Row) -> float | None:
+    return row.records[-1].site.price_per_hour
+
+
+def _gpus(row: Row, figure: Literal["process", "framework"]) -> str:
+    """Of each device by itself, the largest of the runs: `gpu 0: 512, gpu 1: 498`."""
+    most: dict[int, int] = {}
+    for record in row.done:
+        for device in record.memory.devices if record.memory else ():
+            if (held := getattr(device, figure)) is not None:
+                most[device.index] = max(most.get(device.index, 0), held)
+    return ", ".join(f"gpu {index}: {held / _MIB:,.0f}" for index, held in sorted(most.items()))
+
+
+def _cpus(row: Row) -> str:
+    used = {record.placement.cpus for record in row.done if record.placement}
+    return "; ".join(sorted("+".join(map(str, cpus)) for cpus in used))
+
+
+def _threads(row: Row) -> str:
+    """What the framework says of its workers, then all threads of the process."""
+    told = {str(record.ledger.threads or "?") for record in row.done if record.ledger}
+    counted = {record.placement.threads for record in row.done if record.placement}
+    if not counted:
+        return "/".join(sorted(told))
+    return f"{'/'.join(sorted(told))} of {max(counted)}"
 
 
 def _to_target(row: Row, group: Group) -> str:
@@ -137,7 +178,7 @@ def markdown(group: Group) -> str:
     """The same as Markdown, with all clocks."""
     lines = [f"### {group.title}", "", *_markdown(group, RANKING)]
     if any(row.processes for row in group.rows):
-        lines += ["", *_markdown(group, CLOCKS)]
+        lines += ["", *_markdown(group, CLOCKS), "", *_markdown(group, RESOURCES)]
     lines += [f"\nNote: {note}" for note in notes(group)]
     lines += [
         f"\n- {engine}: {reason} (again: `{command}`)"

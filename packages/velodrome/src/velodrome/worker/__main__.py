@@ -13,7 +13,7 @@ import msgspec
 
 from velodrome import failures
 from velodrome.job import AnyEvent, Failed, Imported, Job, to_json
-from velodrome.worker import lifeline
+from velodrome.worker import lifeline, placement
 from velodrome.worker.compare import compare
 from velodrome.worker.measure import measure
 
@@ -24,6 +24,7 @@ def main() -> int:
     os.set_inheritable(events, False)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     lifeline.hold(sys.stdin.fileno())
+    placement.pin(job.cpus)
     if job.memory_limit is not None:
         resource.setrlimit(resource.RLIMIT_AS, (job.memory_limit, job.memory_limit))
 

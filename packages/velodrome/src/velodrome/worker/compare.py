@@ -10,6 +10,7 @@ from velodrome.failures import Diverged
 from velodrome.job import Answered, Comparison, Finished, Job
 from velodrome.record import Memory
 from velodrome.worker import memory, randomness
+from velodrome.worker.placement import placement
 from velodrome.worker.start import Emit, start
 from velodrome.workloads.graph import Weights
 
@@ -55,7 +56,8 @@ def compare(job: Job, emit: Emit) -> None:
             noise[name] = max(noise[name], float(np.linalg.norm(value - found[name])))
     _write(comparison.answer, found, noise)
     emit(Answered())
-    emit(Finished(memory=Memory(imported=imported, peak=memory.peak())))
+    held = Memory(imported=imported, peak=memory.peak())
+    emit(Finished(memory=held, placement=placement()))
 
 
 def _passes(job: Job, comparison: Comparison) -> list[_Pass]:

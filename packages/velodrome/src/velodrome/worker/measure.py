@@ -3,11 +3,15 @@
 import math
 import time
 
+from velodrome.devices import Devices
 from velodrome.engines.base import Engine, Totals
 from velodrome.failures import Diverged
 from velodrome.job import EpochDone, Finished, FirstStep, Job
 from velodrome.record import Epoch, Memory
 from velodrome.worker import memory, randomness
+from velodrome.worker.device_memory import DeviceWatch
+from velodrome.worker.energy import Meters
+from velodrome.worker.placement import placement
 from velodrome.worker.start import Emit, start
 
 
@@ -18,11 +22,18 @@ def measure(job: Job, emit: Emit) -> None:
         Unsupported: the engine cannot run it.
         Diverged: a loss is no longer finite.
     """
+    gpus = Devices.parse(job.trial.devices).gpus
+    watch, meters = DeviceWatch(gpus), Meters(gpus)
     engine, train, validation, imported = start(job, emit)
     emit(FirstStep(seconds=_first_step(engine, job, train)))
     for number in range(1, job.trial.epochs + 1):
-        emit(EpochDone(number=number, epoch=_epoch(engine, job, number, train, validation)))
-    emit(Finished(memory=Memory(imported=imported, peak=memory.peak())))
+        epoch = _epoch(engine, job, number, train, validation, meters)
+        watch.look()
+        emit(EpochDone(number=number, epoch=epoch))
+    held = Memory(
+        imported=imported, peak=memory.peak(), devices=watch.found(engine.device_memory())
+    )
+    emit(Finished(memory=held, placement=placement()))
 
 
 def _first_step(engine: Engine, job: Job, samples: int) -> float:
@@ -35,13 +46,18 @@ def _first_step(engine: Engine, job: Job, samples: int) -> float:
     return seconds
 
 
-def _epoch(engine: Engine, job: Job, number: int, train: int, validation: int) -> Epoch:
+def _epoch(
+    engine: Engine, job: Job, number: int, train: int, validation: int, meters: Meters
+) -> Epoch:
     order = randomness.order(job.trial, number, train)
     learning_rate = job.trial.recipe.learning_rate_in(number)
 
+    before = meters.read()
     begin = time.perf_counter()
     trained = engine.train(order, learning_rate)
     between = time.perf_counter()
+    joules = meters.since(before)
+    middle = time.perf_counter()
     validated = engine.evaluate()
     end = time.perf_counter()
 
@@ -49,7 +65,7 @@ def _epoch(engine: Engine, job: Job, number: int, train: int, validation: int) -
     _check_finite("validation loss", validated, number)
     return Epoch(
         train_seconds=between - begin,
-        validation_seconds=end - between,
+        validation_seconds=end - middle,
         samples=len(order),
         validation_samples=validation,
         learning_rate=learning_rate,
@@ -57,6 +73,7 @@ def _epoch(engine: Engine, job: Job, number: int, train: int, validation: int) -
         accuracy=trained.accuracy,
         validation_loss=validated.loss,
         validation_accuracy=validated.accuracy,
+        joules=joules,
     )
 
 

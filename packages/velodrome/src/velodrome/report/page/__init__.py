@@ -138,7 +138,11 @@ def _groups(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "words": _json(shared),
             "tables": [
                 (caption, *table.cells(group, columns))
-                for caption, columns in (("Ranking", table.RANKING), ("Clocks", table.CLOCKS))
+                for caption, columns in (
+                    ("Ranking", table.RANKING),
+                    ("Clocks", table.CLOCKS),
+                    ("Resources", table.RESOURCES),
+                )
             ],
             "rows": group.rows,
             "notes": summary.notes(group),

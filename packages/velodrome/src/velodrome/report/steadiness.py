@@ -1,0 +1,63 @@
+"""How steady the machine was while a run was measured: pure."""
+
+from collections.abc import Iterable
+from statistics import median
+
+import msgspec
+
+from velodrome.record import Record
+from velodrome.steadiness import UNSTEADY
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """The fixed kernel over a run.
+
+    Attributes:
+        readings: how many there are, two a trial.
+        seconds: their median.
+        slowest: the slowest over the median, less one.
+        drift: median of the last third over that of the first, less one.
+    """
+
+    readings: int
+    seconds: float
+    slowest: float
+    drift: float
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing need be said against the machine."""
+        return abs(self.drift) <= UNSTEADY and self.slowest <= UNSTEADY
+
+
+def drift(records: Iterable[Record]) -> Drift | None:
+    """How the fixed kernel's time changed, trial by trial; None without readings."""
+    timed = [each for each in records if each.steadiness is not None]
+    timed.sort(key=lambda record: record.started)
+    readings = [
+        seconds
+        for record in timed
+        if record.steadiness
+        for seconds in (record.steadiness.before, record.steadiness.after)
+    ]
+    if not readings:
+        return None
+    third = max(len(readings) // 3, 1)
+    middle = median(readings)
+    return Drift(
+        readings=len(readings),
+        seconds=middle,
+        slowest=max(readings) / middle - 1,
+        drift=median(readings[-third:]) / median(readings[:third]) - 1,
+    )
+
+
+def sentence(found: Drift) -> str:
+    """The drift in words."""
+    direction = "slower" if found.drift > 0 else "faster"
+    text = (
+        f"Between trials a fixed kernel took {found.seconds * 1e3:.1f} ms "
+        f"(median of {found.readings}), at most {found.slowest:.0%} more; "
+        f"the machine ended {abs(found.drift):.1%} {direction} than it began"
+    )
+    return f"{text}." if found.steady else f"{text}: it was not steady."
