@@ -565,3 +565,306 @@ def batch_normalization(
     if offset is not None:
         shift = ops.add(shift, offset)
     return ops.add(ops.multiply(x, ops.reshape(factor, shape)), ops.reshape(shift, shape))
+
+
+def psnr(x1: Any, x2: Any, max_val: float) -> Tensor:
+    x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
+    if x1.shape != x2.shape:
+        raise ValueError(
+            f"Input shapes {x1.shape} and {x2.shape} must match for PSNR calculation. "
+        )
+    error = ops.mean(ops.square(ops.subtract(x1, x2)))
+    peak = ops.log10(convert_to_tensor(max_val, result_type(error.dtype, float)))
+    return ops.subtract(ops.multiply(peak, 20.0), ops.multiply(ops.log10(error), 10.0))
+
+
+# Rearrangement.
+
+
+def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") -> Tensor:
+    x = convert_to_tensor(x)
+    size = block_size
+    if data_format == "channels_last":
+        batch, height, width, channels = x.shape
+        x = ops.reshape(x, (batch, height, width, size, size, channels // size**2))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (batch, height * size, width * size, channels // size**2))
+    batch, channels, height, width = x.shape
+    x = ops.reshape(x, (batch, size, size, channels // size**2, height, width))
+    x = ops.transpose(x, (0, 3, 4, 1, 5, 2))
+    return ops.reshape(x, (batch, channels // size**2, height * size, width * size))
+
+
+def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") -> Tensor:
+    x = convert_to_tensor(x)
+    size = block_size
+    if data_format == "channels_last":
+        batch, height, width, channels = x.shape
+        x = ops.reshape(x, (batch, height // size, size, width // size, size, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (batch, height // size, width // size, channels * size**2))
+    batch, channels, height, width = x.shape
+    x = ops.reshape(x, (batch, channels, height // size, size, width // size, size))
+    x = ops.transpose(x, (0, 3, 5, 1, 2, 4))
+    return ops.reshape(x, (batch, channels * size**2, height // size, width // size))
+
+
+def _patch_places(
+    sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Return where, in the padded image, each element of each patch lies.
+
+    Args:
+        sizes: height and width of the image.
+        kernel, dilation, padding, stride: as `unfold`'s, numbers or pairs.
+
+    Returns:
+        Places in the flattened padded image (kernel elements, patches), and the padding.
+    """
+    kernel, dilation, padding, stride = (
+        _spatial(v, 2) for v in (kernel, dilation, padding, stride)
+    )
+    along = []
+    for size, k, d, p, s in zip(sizes, kernel, dilation, padding, stride, strict=True):
+        count = (size + 2 * p - d * (k - 1) - 1) // s + 1
+        along.append((np.arange(k) * d)[:, None] + np.arange(count) * s)
+    rows, columns = along
+    width = sizes[1] + 2 * padding[1]
+    places = rows[:, None, :, None] * width + columns[None, :, None, :]
+    return places.reshape(kernel[0] * kernel[1], -1), [(p, p) for p in padding]
+
+
+def unfold(
+    input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    x = convert_to_tensor(input)
+    places, widths = _patch_places(x.shape[2:], kernel_size, dilation, padding, stride)
+    padded = ops.pad(x, [(0, 0), (0, 0), *widths])
+    flat = ops.reshape(padded, (*x.shape[:2], -1))
+    patches = ops.take(flat, places.astype("int32"), -1)
+    return ops.reshape(patches, (x.shape[0], x.shape[1] * places.shape[0], places.shape[1]))
+
+
+def fold(
+    x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    x = convert_to_tensor(x)
+    height, width = _spatial(output_size, 2)
+    places, widths = _patch_places((height, width), kernel_size, dilation, padding, stride)
+    shape = (height + 2 * widths[0][0], width + 2 * widths[1][0])
+    patches = ops.reshape(x, (-1, places.size))
+    count = patches.shape[0]
+
+    def forward(values: np.ndarray) -> np.ndarray:
+        result = np.zeros((count, shape[0] * shape[1]), values.dtype)
+        np.add.at(result, (slice(None), places.reshape(-1)), values)
+        return result
+
+    folded = host(
+        forward, patches, gradient=lambda inputs, outputs, g: [g[0][:, places.reshape(-1)]]
+    )
+    images = ops.reshape(folded, (x.shape[0], x.shape[1] // places.shape[0], *shape))
+    (top, _), (left, _) = widths
+    return images[:, :, top : top + height, left : left + width]
+
+
+# Attention.
+
+
+def dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Tensor:
+    if flash_attention:
+        raise ValueError("Flash attention is not supported with the MXNet backend.")
+    query, key, value = (convert_to_tensor(x) for x in (query, key, value))
+    dtype = result_type(query.dtype, key.dtype, value.dtype, float)
+    if not query.ndim == key.ndim == value.ndim == 4:
+        raise ValueError(
+            "`dot_product_attention` only supports 4D inputs. Received: "
+            f"query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}."
+        )
+    if mask is not None:
+        mask = convert_to_tensor(mask)
+        if mask.dtype != "bool":
+            raise ValueError(f"`mask` must be of bool dtype. Received: mask.dtype={mask.dtype}")
+    scale = 1.0 / python_math.sqrt(query.shape[-1]) if scale is None else scale
+    # From (batch, time, heads, features) to (batch, heads, time, features).
+    query, key, value = (ops.swapaxes(cast(x, dtype), 1, 2) for x in (query, key, value))
+    # The scores of half precision are kept in single.
+    wide = result_type(dtype, "float32")
+    scores = ops.multiply(cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), wide), scale)
+    if bias is not None:
+        scores = ops.add(scores, cast(bias, wide))
+    if attn_logits_soft_cap is not None:
+        cap = attn_logits_soft_cap
+        scores = ops.multiply(ops.tanh(ops.divide(scores, cap)), cap)
+    if is_causal:
+        past = convert_to_tensor(np.tri(*scores.shape[-2:], dtype=bool))
+        mask = past if mask is None else ops.logical_and(mask, past)
+    if mask is not None:
+        scores = ops.where(mask, scores, float(np.finfo(wide).min) * 0.7)
+    weights = cast(softmax(scores), dtype)
+    return ops.swapaxes(ops.matmul(weights, value), 1, 2)
+
+
+# Connectionist temporal classification.
+
+
+def ctc_loss(
+    target: Any, output: Any, target_length: Any, output_length: Any, mask_index: int = 0
+) -> Tensor:
+    """Graves et al., "Connectionist Temporal Classification" (2006), in logarithms."""
+    target = convert_to_tensor(target, "int32")
+    output = convert_to_tensor(output)
+    target_length = convert_to_tensor(target_length, "int32")
+    output_length = convert_to_tensor(output_length, "int32")
+    dtype = result_type(output.dtype, "float32")
+    logs = log_softmax(cast(output, dtype), -1)
+    batch, times = logs.shape[:2]
+    labels = target.shape[1]
+    never = -1e30
+
+    # The labels with blanks between and around them: b l b l b.
+    blanks = ops.full((batch, labels, 1), mask_index, "int32")
+    between = ops.reshape(
+        ops.concatenate([blanks, ops.expand_dims(target, -1)], -1), (batch, 2 * labels)
+    )
+    path = ops.concatenate([between, blanks[:, :1, 0]], -1)
+    states = 2 * labels + 1
+    emitted = ops.take_along_axis(
+        logs, ops.broadcast_to(ops.expand_dims(path, 1), (batch, times, states)), -1
+    )
+    # A blank between two labels may be left out if the labels differ.
+    skips = ops.logical_and(
+        ops.not_equal(path[:, 2:], path[:, :-2]), ops.not_equal(path[:, 2:], mask_index)
+    )
+    skips = ops.pad(skips, [(0, 0), (2, 0)]) if states > 2 else ops.zeros_like(path, "bool")
+
+    def shifted(x: Tensor, by: int) -> Tensor:
+        edge = ops.full((batch, min(by, states)), never, dtype)
+        return ops.concatenate([edge, x[:, : max(states - by, 0)]], -1)
+
+    start = convert_to_tensor(np.arange(states) < 2)
+    chances = ops.where(start, emitted[:, 0], never)
+    for t in range(1, times):
+        ways = ops.stack(
+            [
+                chances,
+                shifted(chances, 1),
+                ops.where(skips, shifted(chances, 2), never),
+            ]
+        )
+        following = ops.add(logsumexp(ways, 0), emitted[:, t])
+        running = ops.expand_dims(ops.less(t, output_length), -1)
+        chances = ops.where(running, ops.maximum(following, never), chances)
+    last = ops.expand_dims(ops.multiply(target_length, 2), -1)
+    ends = ops.stack(
+        [
+            ops.squeeze(ops.take_along_axis(chances, last, -1), -1),
+            ops.where(
+                ops.greater(target_length, 0),
+                ops.squeeze(
+                    ops.take_along_axis(chances, ops.maximum(ops.subtract(last, 1), 0), -1), -1
+                ),
+                never,
+            ),
+        ]
+    )
+    return cast(ops.negative(logsumexp(ends, 0)), result_type(output.dtype, "float32"))
+
+
+def ctc_decode(
+    inputs: Any,
+    sequence_lengths: Any,
+    strategy: str = "greedy",
+    beam_width: int = 100,
+    top_paths: int = 1,
+    merge_repeated: bool = True,
+    mask_index: int | None = 0,
+) -> tuple[Tensor, Tensor]:
+    inputs = convert_to_tensor(inputs)
+    dtype = result_type(inputs.dtype, "float32")
+    inputs = cast(inputs, dtype)
+    lengths = convert_to_tensor(sequence_lengths, "int32")
+    classes = inputs.shape[-1]
+    blank = classes - 1 if mask_index is None else mask_index
+    if strategy == "greedy":
+        def greedy(scores: np.ndarray, counts: np.ndarray) -> Any:
+            return _greedy(scores, counts, blank, merge_repeated)
+
+        decoded, total = host(greedy, inputs, lengths)
+    elif strategy == "beam_search":
+        def beam(scores: np.ndarray, counts: np.ndarray) -> Any:
+            return _beam(scores, counts, beam_width, top_paths, blank)
+
+        decoded, total = host(beam, inputs, lengths)
+    else:
+        raise ValueError(
+            f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'."
+        )
+    return decoded, cast(total, dtype)
+
+
+def _greedy(
+    scores: np.ndarray, lengths: np.ndarray, blank: int, merge: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the best class at every time; return paths, padded with -1, and their scores."""
+    best, total = scores.argmax(-1), scores.max(-1)
+    inside = np.arange(scores.shape[1]) < lengths[:, None]
+    paths = np.full((1, *best.shape), -1, "int32")
+    for i, (row, here) in enumerate(zip(best, inside, strict=True)):
+        row = row[here]
+        if merge and len(row):
+            row = row[np.concatenate([[True], row[1:] != row[:-1]])]
+        row = row[row != blank]
+        paths[0, i, : len(row)] = row
+    return paths, -np.where(inside, total, 0).sum(1, keepdims=True).astype(scores.dtype)
+
+
+def _beam(
+    scores: np.ndarray, lengths: np.ndarray, width: int, top_paths: int, blank: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prefix beam search; return the best paths, padded with -1, and their log-chances."""
+    shifted = scores - scores.max(-1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    batch, times, classes = logs.shape
+    paths = np.full((top_paths, batch, times), -1, "int32")
+    chances = np.zeros((batch, top_paths), scores.dtype)
+    none = -np.inf
+    for i in range(batch):
+        # Log-chances of each prefix, ended by a blank and by its last label.
+        beams = {(): (0.0, none)}
+        for t in range(int(lengths[i])):
+            step = logs[i, t]
+            following: dict[tuple[int, ...], list[float]] = {}
+
+            def add(prefix: Any, which: int, chance: float, following: Any = following) -> None:
+                entry = following.setdefault(prefix, [none, none])
+                entry[which] = np.logaddexp(entry[which], chance)
+
+            for prefix, (by_blank, by_label) in beams.items():
+                either = np.logaddexp(by_blank, by_label)
+                add(prefix, 0, either + step[blank])
+                for label in range(classes):
+                    if label == blank:
+                        continue
+                    if prefix and prefix[-1] == label:
+                        add(prefix, 1, by_label + step[label])
+                        add((*prefix, label), 1, by_blank + step[label])
+                    else:
+                        add((*prefix, label), 1, either + step[label])
+            ranked = sorted(following.items(), key=lambda item: -np.logaddexp(*item[1]))
+            beams = {prefix: (pair[0], pair[1]) for prefix, pair in ranked[:width]}
+        ranked = sorted(beams.items(), key=lambda item: -np.logaddexp(*item[1]))
+        for rank, (prefix, pair) in enumerate(ranked[:top_paths]):
+            paths[rank, i, : len(prefix)] = prefix
+            chances[i, rank] = np.logaddexp(*pair)
+    return paths, chances
