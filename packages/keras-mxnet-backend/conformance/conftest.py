@@ -4,6 +4,7 @@ Loaded with `-p conftest`, so that tests in the installed package find it by tha
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    # Names that hold the address of an object differ from process to process.
+    items[:] = [item for item in items if not re.search("at ?0x", item.nodeid)]
     for item in items:
         if "multi_device" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs several devices"))

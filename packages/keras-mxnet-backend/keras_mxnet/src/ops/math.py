@@ -137,6 +137,11 @@ def segment_prod(
 
 def cdist(x: Any, y: Any) -> Tensor:
     x, y = _floating(x), _floating(y)
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(
+            "`x` and `y` must have the same size in their last dimension. "
+            f"Received: x.shape={x.shape}, y.shape={y.shape}"
+        )
     dtype = result_type(x.dtype, y.dtype)
     x, y = cast(x, dtype), cast(y, dtype)
     difference = ops.subtract(ops.expand_dims(x, -2), ops.expand_dims(y, -3))
@@ -322,15 +327,15 @@ def istft(
 ) -> Tensor:
     _check_window(window)
     frames = irfft(x, fft_length)
-    weights = _window(window, sequence_length, fft_length, frames.dtype)
-    signal = _overlapped(ops.multiply(frames, weights), sequence_stride)
-    energy = np.square(weights.numpy() if weights.array is not None else np.ones(fft_length))
-    energy = np.broadcast_to(energy, (frames.shape[-2], fft_length))
-    overlap = np.zeros((frames.shape[-2] - 1) * sequence_stride + fft_length)
-    for i, frame in enumerate(energy):
-        overlap[i * sequence_stride : i * sequence_stride + fft_length] += frame
-    overlap = np.where(overlap > 1e-11, overlap, 1.0)
-    signal = ops.divide(signal, convert_to_tensor(overlap, signal.dtype))
+    if window is not None:
+        weights = _window(window, sequence_length, fft_length, frames.dtype)
+        # Divide by what the overlapping windows' squares add up to, taken as periodic.
+        parts = -(-fft_length // sequence_stride)
+        squares = ops.pad(ops.square(weights), [(0, parts * sequence_stride - fft_length)])
+        sums = ops.sum(ops.reshape(squares, (parts, sequence_stride)), 0)
+        sums = ops._cut(ops.tile(sums, parts), 0, 0, fft_length)
+        frames = ops.multiply(frames, ops.divide(weights, sums))
+    signal = _overlapped(frames, sequence_stride)
     start = fft_length // 2 if center else 0
     stop = signal.shape[-1] - start if length is None else start + length
     signal = ops._cut(signal, signal.ndim - 1, start, min(stop, signal.shape[-1]))

@@ -1,7 +1,7 @@
 """`keras.ops.nn` on MXNet."""
 
 import math as python_math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,27 +152,29 @@ def threshold(x: Any, threshold: Any, default_value: Any) -> Tensor:
     return ops.where(ops.greater(x, threshold), x, ops.full_like(x, default_value))
 
 
-def _over_axis(name: str, x: Any, axis: Any) -> Tensor:
+def _over_axis(op: Callable[[Tensor, int], Tensor], x: Any, axis: Any) -> Tensor:
+    """Apply an op of one axis over several, or, for None, over all."""
     x = _floating(x)
     if axis is None:
-        return ops.reshape(_over_axis(name, ops.ravel(x), -1), x.shape)
+        return ops.reshape(op(ops.ravel(x), -1), x.shape)
     if isinstance(axis, (list, tuple)):
         axes = [canonicalize_axis(a, x.ndim) for a in axis]
         rest = [a for a in range(x.ndim) if a not in axes]
         order = rest + axes
         moved = ops.transpose(x, order)
         flat = ops.reshape(moved, (*moved.shape[: len(rest)], -1))
-        result = ops.reshape(_over_axis(name, flat, -1), moved.shape)
+        result = ops.reshape(op(flat, -1), moved.shape)
         return ops.transpose(result, [order.index(a) for a in range(x.ndim)])
-    return invoke(name, [x], {"axis": axis})
+    return op(x, axis)
 
 
 def softmax(x: Any, axis: Any = -1) -> Tensor:
-    return _over_axis("_npx_softmax", x, axis)
+    return _over_axis(lambda v, a: invoke("_npx_softmax", [v], {"axis": a}), x, axis)
 
 
 def log_softmax(x: Any, axis: Any = -1) -> Tensor:
-    return _over_axis("_npx_log_softmax", x, axis)
+    # MXNet's own operator is off by 5e-6 where oneDNN runs it.
+    return _over_axis(lambda v, a: ops.subtract(v, logsumexp(v, a, keepdims=True)), x, axis)
 
 
 def sparsemax(x: Any, axis: int = -1) -> Tensor:
@@ -318,10 +320,14 @@ def conv(
     dtype = result_type(x.dtype, kernel.dtype)
     x, kernel = cast(x, dtype), cast(kernel, dtype)
     data_format = backend.standardize_data_format(data_format)
-    check_conv_input_channels(x, kernel, data_format)
     count = x.ndim - 2
     if data_format == "channels_last":
         x = _channels_first(x)
+    if x.shape[1] % kernel.shape[-2]:
+        raise ValueError(
+            f"The number of input channels must be evenly divisible by kernel's in_channels. "
+            f"Received input channels {x.shape[1]} and kernel in_channels {kernel.shape[-2]}."
+        )
     # From (spatial..., in, out) to (out, in, spatial...).
     kernel = ops.transpose(kernel, (count + 1, count, *range(count)))
     result = _convolve(x, kernel, strides, padding, dilation_rate, x.shape[1] // kernel.shape[1])
@@ -364,7 +370,8 @@ def depthwise_conv(
     data_format: str | None = None,
     dilation_rate: Any = 1,
 ) -> Tensor:
-    kernel = convert_to_tensor(kernel)
+    inputs, kernel = convert_to_tensor(inputs), convert_to_tensor(kernel)
+    check_conv_input_channels(inputs, kernel, backend.standardize_data_format(data_format))
     *size, channels, multiplier = kernel.shape
     kernel = ops.reshape(kernel, (*size, 1, channels * multiplier))
     return conv(inputs, kernel, strides, padding, data_format, dilation_rate)

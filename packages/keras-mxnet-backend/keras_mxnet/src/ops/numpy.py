@@ -949,6 +949,9 @@ def pad(
         value = 0 if constant_values is None else constant_values
         if isinstance(value, Tensor):
             value = value.item()
+        if x.ndim == 1:
+            # MXNet's operator cannot read the widths of a single dimension.
+            return reshape(pad(reshape(x, (1, -1)), [(0, 0), *pad_width], mode, value), (-1,))
         return invoke(
             "_npi_pad",
             [x],
