@@ -85,10 +85,10 @@ def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summ
     """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
     measured, groups, by_engine = read(folders, selection)
     out.mkdir(parents=True, exist_ok=True)
-    results_csv.write(measured, out / "results.csv")
+    csv = results_csv.text(measured)
+    (out / "results.csv").write_text(csv, newline="")
     drawn = drawing.draw(figures.charts(by_engine), out / "figures")
     markdown.write(groups, drawn, out / "report.md")
-    csv = (out / "results.csv").read_text()
     title = ", ".join(folder.resolve().name for folder in folders)
     (out / PAGE).write_text(page.render(title, groups, by_engine, csv))
     if len(folders) == 1:

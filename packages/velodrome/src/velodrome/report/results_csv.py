@@ -1,6 +1,7 @@
 """`results.csv`: a line a trial, the nine columns of the 2017 measurements first."""
 
 import csv
+import io
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
@@ -81,10 +82,16 @@ COLUMNS = tuple(name for name, _, _ in _COLUMNS)
 
 def write(results: Iterable[Result], path: Path) -> None:
     """Write every result, failures too; what was not measured stays empty."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(line(result) for result in results)
+    path.write_text(text(results), newline="")
+
+
+def text(results: Iterable[Result]) -> str:
+    """What `write` writes."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    writer.writerows(line(result) for result in results)
+    return file.getvalue()
 
 
 def line(result: Result) -> list[Any]:

@@ -70,13 +70,18 @@ def render(
         machines=markdown.machines(groups),
         settings=markdown.settings(groups),
         legend=markdown.LEGEND,
-        css=Markup((folder / "page.css").read_text()),
+        css=Markup(css()),
         js=Markup((folder / "page.js").read_text()),
         plotly=_packed(_plotly()),
         csv=_packed(csv.encode()),
         jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept)),
         data=Markup(_json({"hues": msgspec.to_builtins(HUES), "charts": _charts(charts)})),
     )
+
+
+def css() -> str:
+    """The style of all pages."""
+    return (files(__name__) / "page.css").read_text()
 
 
 def _plotly() -> bytes:
