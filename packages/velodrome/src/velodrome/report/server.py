@@ -70,7 +70,8 @@ class Runs:
     def index(self) -> str:
         """A line a run: its name, and the answer it gives so far."""
         lines = [
-            f'<li><a href="/{quote(name)}/">{html.escape(name)}</a>: {html.escape(_answer(folder))}</li>'
+            f'<li><a href="/{quote(name)}/">{html.escape(name)}</a>: '
+            f"{html.escape(_answer(folder))}</li>"
             for name, folder in self.folders().items()
         ]
         runs = f"<ul>{''.join(lines)}</ul>" if lines else "<p>No results yet.</p>"
@@ -78,7 +79,7 @@ class Runs:
             '<!doctype html><html lang="en"><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta http-equiv="refresh" content="5"><link rel="icon" href="data:,">'
-            f"<title>Runs – Velodrome</title><style>{page.css()}</style>"
+            f"<title>Runs - Velodrome</title><style>{page.css()}</style>"
             f"<header><p class=brand>Velodrome</p><h1>{html.escape(str(self._root))}</h1></header>"
             f"<main>{runs}</main></html>"
         )
