@@ -9,7 +9,6 @@ from keras.src import backend
 from keras.src.backend.common.backend_utils import (
     canonicalize_axis,
     check_conv_input_channels,
-    compute_conv_transpose_output_shape,
     compute_conv_transpose_padding_args_for_jax,
 )
 from keras.src.backend.common.dtypes import result_type
@@ -405,42 +404,38 @@ def conv_transpose(
     data_format = backend.standardize_data_format(data_format)
     count = x.ndim - 2
     strides, dilation = _spatial(strides, count), _spatial(dilation_rate, count)
-    size = kernel.shape[:count]
-    filters = kernel.shape[count]
-    lengths = compute_conv_transpose_output_shape(
-        x.shape, size, filters, strides, padding, output_padding, data_format, dilation
-    )
-    lengths = lengths[1:-1] if data_format == "channels_last" else lengths[2:]
     widths = compute_conv_transpose_padding_args_for_jax(
         x.shape, kernel.shape, strides, padding, output_padding, dilation
     )
     if data_format == "channels_last":
         x = _channels_first(x)
-    # From (spatial..., out, in) to (in, out, spatial...).
-    kernel = ops.transpose(kernel, (count + 1, count, *range(count)))
-    whole = invoke(
-        "_npx_deconvolution",
-        [x, kernel],
-        {
-            "kernel": size,
-            "stride": strides,
-            "dilate": dilation,
-            "num_filter": filters,
-            "no_bias": True,
-        },
-    )
-    # The operator gives every element a kernel reaches; cut (or pad) to the window asked for.
+    # The convolution of the input with zeros set between its elements: oneDNN's own
+    # deconvolution, as MXNet 1.9 calls it, can crash the process.
     key: list[Any] = [slice(None), slice(None)]
     pads: list[tuple[int, int]] = []
     for i in range(count):
-        reach = (size[i] - 1) * dilation[i] + 1
-        start = reach - 1 - widths[i][0]
-        stop = start + lengths[i]
-        have = whole.shape[2 + i]
-        pads.append((max(-start, 0), max(stop - have, 0)))
-        key.append(slice(max(start, 0), min(stop, have)))
-    result = _padded(indexing.getitem(whole, tuple(key)), pads, 0.0)
+        before, after = widths[i]
+        x = _spread(x, 2 + i, strides[i])
+        pads.append((max(before, 0), max(after, 0)))
+        key.append(slice(max(-before, 0), x.shape[2 + i] - max(-after, 0)))
+    x = _padded(indexing.getitem(x, tuple(key)), pads, 0.0)
+    kernel = ops.flip(kernel, tuple(range(count)))
+    # From (spatial..., out, in) to (out, in, spatial...).
+    kernel = ops.transpose(kernel, (count, count + 1, *range(count)))
+    result = _convolve(x, kernel, 1, "valid", dilation, 1)
     return _channels_last(result) if data_format == "channels_last" else result
+
+
+def _spread(x: Tensor, axis: int, stride: int) -> Tensor:
+    """Set `stride - 1` zeros between the elements of an axis."""
+    if stride == 1:
+        return x
+    length = x.shape[axis]
+    widths = [(0, 0)] * (x.ndim + 1)
+    widths[axis + 1] = (0, stride - 1)
+    spread = ops.pad(ops.expand_dims(x, axis + 1), widths)
+    spread = ops.reshape(spread, (*x.shape[:axis], length * stride, *x.shape[axis + 1 :]))
+    return ops._cut(spread, axis, 0, (length - 1) * stride + 1)
 
 
 # Categories.
