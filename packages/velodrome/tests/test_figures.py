@@ -1,10 +1,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builders import record, trial
-from velodrome.record import Record
+from velodrome.record import Record, Steadiness
 from velodrome.report import drawing, figures, summary
 from velodrome.report.chart import HUES, Chart, Hue
 from velodrome.report.process import results
@@ -103,6 +104,21 @@ def test_accuracy_is_shown_at_the_end_of_each_epoch() -> None:
 def test_the_parts_of_the_time_add_up_to_the_process() -> None:
     (chart,) = charts([record()], "time-split")
     assert sum(series.points[0].y for series in chart.series) == pytest.approx(9.0)
+
+
+def test_a_machine_that_slows_down_is_seen() -> None:
+    measured = [paced(1, repeat=0), paced(1, repeat=1), paced(2, repeat=2)]
+    timed = [
+        msgspec.structs.replace(
+            one,
+            started=f"2026-01-01T00:0{minute}:00+00:00",
+            steadiness=Steadiness(before=0.01 * pace, after=0.01),
+        )
+        for minute, (one, pace) in enumerate(zip(measured, (1, 1, 2), strict=True))
+    ]
+    (chart,) = charts(timed, "drift")
+    slower = [(0.0, 1.0), (1.0, 1.0), (2.0, pytest.approx(0.5))]
+    assert values(chart) == {"torch": slower, "a fixed kernel": slower}
 
 
 def test_failures_are_in_no_figure() -> None:

@@ -334,35 +334,62 @@ _PARTS: dict[str, Callable[[Record, Clocks], float | None]] = {
 
 def _drift(rows: Sequence[Row]) -> list[Chart]:
     found = []
-    repeated = [row for row in rows if len(row.done) > 1]
-    for machine in dict.fromkeys(row.records[0].machine for row in repeated):
-        here = [row for row in repeated if row.records[0].machine == machine]
+    for machine in dict.fromkeys(row.records[0].machine for row in rows):
+        here = [row for row in rows if row.records[0].machine == machine]
         began = min(_started(record) for row in here for record in row.done)
-        series = []
-        for (label, engine), own in _by_label(here).items():
-            points = [
-                Point(
-                    x=(_started(record) - began) / 60,
-                    y=one.samples_sec / (row.samples_sec or 1.0),
-                    text=f"{label}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
-                    f"{one.samples_sec:,.0f} samples/s",
+        series = [
+            _of_engine(label, engine, _paces(own, began))
+            for (label, engine), own in _by_label(here).items()
+        ]
+        series.append(_kernel(here, began))
+        if kept := tuple(each for each in series if each.points):
+            found.append(
+                _chart(
+                    "drift",
+                    _Facet({"machine": f"{machine.cpu}, {machine.cores} cores"}, here),
+                    mark="points",
+                    x=Axis(title="started after (minutes)"),
+                    y=Axis(title="pace over the median"),
+                    series=kept,
                 )
-                for row in own
-                for record, one in zip(row.done, row.processes, strict=True)
-            ]
-            points.sort(key=lambda point: point.x)
-            series.append(_of_engine(label, engine, tuple(points)))
-        found.append(
-            _chart(
-                "drift",
-                _Facet({"machine": f"{machine.cpu}, {machine.cores} cores"}, here),
-                mark="points",
-                x=Axis(title="started after (minutes)"),
-                y=Axis(title="throughput over the median of its runs"),
-                series=tuple(series),
             )
-        )
     return found
+
+
+def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
+    """The throughput of each run over the median of its repeats, where there are several."""
+    points = [
+        Point(
+            x=(_started(record) - began) / 60,
+            y=one.samples_sec / (row.samples_sec or 1.0),
+            text=f"{row.label}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
+            f"{one.samples_sec:,.0f} samples/s",
+        )
+        for row in rows
+        if len(row.processes) > 1
+        for record, one in zip(row.done, row.processes, strict=True)
+    ]
+    return tuple(sorted(points, key=lambda point: point.x))
+
+
+def _kernel(rows: Sequence[Row], began: float) -> Series:
+    """The pace of a fixed kernel before each run, over its median."""
+    readings = [
+        (_started(record), record.steadiness.before)
+        for row in rows
+        for record in row.done
+        if record.steadiness
+    ]
+    middle = median(seconds for _, seconds in readings) if readings else 0.0
+    points = tuple(
+        Point(
+            x=(started - began) / 60,
+            y=middle / seconds,
+            text=f"a fixed kernel took {seconds * 1e3:.1f} ms",
+        )
+        for started, seconds in sorted(readings)
+    )
+    return Series(name="a fixed kernel", points=points, hue=_GREY)
 
 
 def _started(record: Record) -> float:
@@ -444,8 +471,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         name="drift",
         title="Drift of the machine",
-        caption="Each run's throughput over the median of its configuration, by when it started. "
-        "A machine that keeps its pace scatters about 1; a slope or a step is drift.",
+        caption="Each run's throughput over the median of its configuration, by when it "
+        "started; and the pace of a fixed kernel that is timed between the runs. A machine that "
+        "keeps its pace scatters about 1; a slope or a step is drift.",
         build=_drift,
     ),
 )
