@@ -148,3 +148,13 @@ def test_failures_have_no_part() -> None:
     broken = [record(trial(engine="torch"), status="crash")]
     assert not found(ran(1, engine="keras-torch"), broken)
     assert markdown([]) == ""
+
+
+def test_whatever_the_report_compares_findings_are_of_engines() -> None:
+    runs = results(
+        [*ran(36_000, devices="gpu"), *ran(1_800, devices="cpu"), *ran(900, engine="keras-torch")]
+    )
+    by_devices = summary.groups(runs, None, "devices")
+    assert {each.sentence for each in findings(by_devices)} == {
+        each.sentence for each in findings(summary.groups(runs))
+    }

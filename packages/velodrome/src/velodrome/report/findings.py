@@ -126,8 +126,10 @@ def _series(groups: Iterable[Group]) -> list[_Series]:
         for row in group.rows:
             if row.processes:
                 trial = msgspec.structs.replace(configuration(row.trial), batch_size=0)
-                key = trial, row.label, group.machine
-                series = found.setdefault(key, _Series(trial, group.machine, row.label, {}))
+                # Whatever the groups compare.
+                label = msgspec.structs.replace(row, by="engine").label
+                key = trial, label, group.machine
+                series = found.setdefault(key, _Series(trial, group.machine, label, {}))
                 series.rows[row.trial.batch_size] = row
     return list(found.values())
 

@@ -29,7 +29,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         run_seconds: of the whole run, where the row gives no epoch's.
         accuracy: validation accuracy after the last epoch, between 0 and 1.
         speedup: throughput over that on one device of the same series.
-        memory: MiB; theirs is that of the GPUs, ours the process's.
+        memory: MiB of all GPUs together; ours on a CPU is the process's.
     """
 
     samples_sec: float | None = None
@@ -202,7 +202,13 @@ def ours(record: Record, row: PublishedRow) -> Figures:
 
 
 def _memory(record: Record) -> float | None:
-    return record.memory.peak / _MIB if record.memory else None
+    """Of all GPUs together, what they held before left out; on the CPU, of the process."""
+    if record.memory is None:
+        return None
+    if not record.memory.devices:
+        return record.memory.peak / _MIB
+    held = [device.process for device in record.memory.devices]
+    return sum(each for each in held if each) / _MIB if None not in held else None
 
 
 def epoch_seconds(record: Record, row: PublishedRow) -> float:

@@ -140,8 +140,8 @@ def meanings(lines: Iterable[Line]) -> list[str]:
         found.append("Our times are scaled to their number of samples; our accuracies are not.")
     if any(line.trial and line.trial.epochs != line.row.epochs for line in lines):
         found.append("Where the epochs differ, accuracies cannot be compared.")
-    if any(line.theirs.memory for line in lines):
-        found.append("MiB: theirs is memory of the GPUs, ours of the process: no ratio is taken.")
+    if any(line.theirs.memory or (line.ours and line.ours.memory) for line in lines):
+        found.append("MiB: the peak of all GPUs together; on a CPU, of the whole process.")
     if any(line.trial and line.trial.devices != str(devices(line.row)) for line in lines):
         found.append("Where devices differ in kind, ours stand in for what this machine lacks.")
     flags = sorted({flag for line in lines for flag in line.row.flags})
