@@ -23,7 +23,7 @@ EPSILON: dict[DType, float] = {
 }
 
 # How many times its own noise an engine may be away from the reference.
-ALLOWANCE = 16.0
+ALLOWANCE = 64.0
 
 
 class Quantity(NamedTuple):
@@ -118,6 +118,14 @@ def differences(found: Mapping[str, Quantity], reference: Mapping[str, Quantity]
     parts = [f"no {', '.join(missing)}"] if missing else []
     parts += [f"unknown {', '.join(extra)}"] if extra else []
     return "; ".join(parts + shapes)
+
+
+def nearest(before: tuple[Deviation, ...], now: tuple[Deviation, ...]) -> tuple[Deviation, ...]:
+    """Of the same quantities in two draws, each where it is nearer to the reference."""
+    return tuple(
+        min(pair, key=lambda deviation: deviation.excess)
+        for pair in zip(before or now, now, strict=True)
+    )
 
 
 def worst(all_of: Iterable[Deviation]) -> Deviation:

@@ -31,7 +31,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         made: when, UTC, ISO 8601.
         trial: what was compared; its environment's hash names code and versions.
         steps: training steps of one batch each.
-        deviations: every quantity's distance from the reference; empty if there is none.
+        draws: of weights and batches, that were compared.
+        deviations: every quantity's distance from the reference, in the draw where it was
+            nearest; empty if there is none.
         ledger: how the engine ran, None if it never came that far.
         kernels: the compute libraries that really ran.
     """
@@ -42,6 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     made: str
     trial: Trial
     steps: int
+    draws: int = 0
     deviations: tuple[Deviation, ...] = ()
     ledger: Ledger | None = None
     kernels: tuple[Kernels, ...] = ()
