@@ -7,6 +7,8 @@ import msgspec
 from rich.console import Console
 
 from velodrome import store, yaml
+from velodrome.parity.verdict import everywhere, keep
+from velodrome.parity.verdict import read as read_verdicts
 from velodrome.record import Record
 from velodrome.registry import unknown
 from velodrome.report import (
@@ -91,9 +93,19 @@ def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summ
     markdown.write(groups, drawn, out / "report.md")
     title = ", ".join(folder.resolve().name for folder in folders)
     (out / PAGE).write_text(page.render(title, groups, by_engine, csv))
+    _keep_verdicts(groups, out)
     if len(folders) == 1:
         rerun.write(by_engine, out)
     return groups
+
+
+def _keep_verdicts(groups: Sequence[summary.Group], out: Path) -> None:
+    """Have the verdicts that the report rests on beside it, wherever it is taken."""
+    kept = read_verdicts(out)
+    for verdict in (row.verdict for group in groups for row in group.rows):
+        if verdict is not None and verdict not in kept:
+            keep(verdict, out)
+            kept.append(verdict)
 
 
 def read(
@@ -114,10 +126,11 @@ def read(
     if target is None:
         target = next((found for folder in folders if (found := _target(folder))), None)
     measured = results(records, target)
-    by_engine = summary.groups(measured, target)
+    verdicts = [each for folder in (everywhere(), *folders) for each in read_verdicts(folder)]
+    by_engine = summary.groups(measured, target, verdicts=verdicts)
     if selection.by == "engine":
         return measured, by_engine, by_engine
-    return measured, summary.groups(measured, target, selection.by), by_engine
+    return measured, summary.groups(measured, target, selection.by, verdicts), by_engine
 
 
 def _only(records: list[Record], field: str, values: Sequence[str]) -> list[Record]:

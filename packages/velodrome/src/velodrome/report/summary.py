@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from velodrome.machine import Machine
+from velodrome.parity.verdict import Verdict, common
 from velodrome.record import Record
 from velodrome.report.process import Process, Result
 from velodrome.report.words import RECIPE, line, words
@@ -54,6 +55,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         comparison: with the group's fastest engine; None for that one.
         break_even: epochs after which the fastest engine, its set-up included, is ahead of
             this one: 0 if it is from the start.
+        verdict: whether the engine trains the workload as the reference does; None if that
+            was not found out for this code, these versions and this recipe.
     """
 
     trial: Trial
@@ -80,6 +83,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     relative: float | None = None
     comparison: Comparison | None = None
     break_even: int | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it was measured, and does not train something else."""
+        return bool(self.processes) and not self.deviates
+
+    @property
+    def deviates(self) -> bool:
+        """Whether it is known to train something else than the reference."""
+        return self.verdict is not None and self.verdict.status == "deviates"
 
     @property
     def label(self) -> str:
@@ -104,7 +118,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         title: what they share, in words.
         machine: what all of them ran on.
-        rows: ranked; those with nothing measured last.
+        rows: ranked; then those not at parity, then those with nothing measured.
         target: the validation accuracy whose time was asked for.
         needed: fewest runs of each engine with which a difference can be shown at all.
     """
@@ -136,7 +150,10 @@ def pins(record: Record) -> str:
 
 
 def groups(
-    results: Iterable[Result], target: float | None = None, by: Axis = "engine"
+    results: Iterable[Result],
+    target: float | None = None,
+    by: Axis = "engine",
+    verdicts: Sequence[Verdict] = (),
 ) -> list[Group]:
     """Every group of comparable configurations, by batch size.
 
@@ -144,6 +161,7 @@ def groups(
         results: of one run folder or several.
         target: the validation accuracy whose time is in the figures.
         by: what the rows of a group differ in. Workloads bring their own recipes.
+        verdicts: on the engines' parity.
     """
     rows: dict[tuple[Trial, str, Machine], list[Result]] = {}
     for result in latest(results):
@@ -153,7 +171,7 @@ def groups(
     together: dict[tuple[Trial, Machine], list[Row]] = {}
     for (trial, _, machine), repeats in rows.items():
         shared = msgspec.structs.replace(trial, **_ALIKE[by])
-        together.setdefault((shared, machine), []).append(_row(repeats, by))
+        together.setdefault((shared, machine), []).append(_row(repeats, by, verdicts))
     found = [_group(each, machine, target) for (_, machine), each in together.items()]
     return sorted(found, key=lambda group: group.rows[0].trial.batch_size)
 
@@ -175,9 +193,15 @@ def configuration(trial: Trial) -> Trial:
     return msgspec.structs.replace(trial, repeat=0, environment="", graph="", data="")
 
 
-def _row(repeats: list[Result], by: Axis) -> Row:
+def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
     records = tuple(result.record for result in repeats)
-    row = Row(trial=records[0].trial, by=by, pins=pins(records[0]), records=records)
+    row = Row(
+        trial=records[0].trial,
+        by=by,
+        pins=pins(records[0]),
+        records=records,
+        verdict=common(verdicts, [record.trial for record in records]),
+    )
     each = tuple(result.figures for result in repeats if result.figures)
     if not each:
         return row
@@ -227,10 +251,11 @@ def shared(row: Row) -> dict[str, str]:
 
 def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
     title = line(shared(rows[0]))
-    measured = {row.label: row for row in rows if row.processes}
+    measured = {row.label: row for row in rows if row.ranked}
+    flagged = [row for row in rows if row.processes and row.deviates]
     empty = sorted((row for row in rows if not row.processes), key=lambda row: row.trial.engine)
     if not measured:
-        return Group(title=title, machine=machine, rows=tuple(empty), target=target)
+        return Group(title=title, machine=machine, rows=(*flagged, *empty), target=target)
     ranking = rank(
         {name: [one.samples_sec for one in row.processes] for name, row in measured.items()},
         of="throughput",
@@ -250,6 +275,7 @@ def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
                 )
                 for name in ranking.order
             ),
+            *flagged,
             *empty,
         ),
         target=target,
@@ -272,7 +298,9 @@ def _break_even(fastest: Row, row: Row) -> int | None:
 def notes(group: Group) -> list[str]:
     """What must be said with the group's results."""
     said = {record.note for row in group.rows for record in row.records if record.note}
-    return sorted(said) + [_unsettled(row) for row in group.rows if _unsettled(row)]
+    return sorted(said) + [
+        text for row in group.rows for text in (_unsettled(row), _parity(row)) if text
+    ]
 
 
 def _unsettled(row: Row) -> str:
@@ -285,6 +313,19 @@ def _unsettled(row: Row) -> str:
     )
 
 
+def _parity(row: Row) -> str:
+    """What must be said of a measured row that is not known to be at parity."""
+    if not row.processes or (row.verdict is not None and row.verdict.status == "parity"):
+        return ""
+    trial = row.trial
+    if row.verdict is None:
+        command = f"velodrome parity {trial.workload} --engine {trial.engine}"
+        return f"{row.label}: parity unknown; `{command}` finds out"
+    if row.deviates:
+        return f"{row.label}: not at parity and not ranked: {row.verdict.reason}"
+    return f"{row.label}: parity unknown: {row.verdict.reason}"
+
+
 def answer(groups: Iterable[Group]) -> str:
     """One sentence a group: which engine was fastest, by how much, and how sure that is."""
     return "\n".join(_answer(group) for group in groups)
@@ -292,9 +333,9 @@ def answer(groups: Iterable[Group]) -> str:
 
 def headline(groups: Sequence[Group]) -> str:
     """One sentence on all groups: who is fastest, how often, and in how many it is certain."""
-    ranked = [group for group in groups if group.rows[0].processes]
+    ranked = [group for group in groups if group.rows[0].ranked]
     if not ranked:
-        return "No engine came to its end."
+        return "No engine came to its end at parity."
     if len(ranked) == 1:
         return _answer(ranked[0])
     wins = Counter(group.rows[0].label for group in ranked).most_common()
@@ -315,9 +356,10 @@ def _answer(group: Group) -> str:
     fields = ("engine", "workload", "dataset", "devices", "batch_size")
     common = shared(group.rows[0])
     where = line({field: common[field] for field in fields if field in common})
-    ranked = [row for row in group.rows if row.samples_sec]
+    ranked = [row for row in group.rows if row.ranked]
     if not ranked:
-        return f"{where}: no engine came to its end."
+        flagged = " at parity" if any(row.processes for row in group.rows) else ""
+        return f"{where}: no engine came to its end{flagged}."
     first, *rest = ranked
     speed = f"{first.samples_sec:,.0f} samples/s"
     if not rest:

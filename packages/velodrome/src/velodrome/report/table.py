@@ -26,6 +26,7 @@ RANKING: Columns = (
     ("ratio", lambda row, group: _number(row.relative, ".2f")),
     ("99% interval", lambda row, group: interval(row)),
     ("verdict", lambda row, group: verdict(row, group)),
+    ("parity", lambda row, group: parity(row)),
     ("s/epoch", lambda row, group: _number(row.time, ".3f")),
     ("accuracy", lambda row, group: _number(row.accuracy, ".4f")),
     ("1st step", lambda row, group: _number(row.first_step, ".2f")),
@@ -68,8 +69,17 @@ def interval(row: Row) -> str:
     return f"{comparison.low:.2f} to {comparison.high:.2f}"
 
 
+def parity(row: Row) -> str:
+    """Whether the engine trains what the others train."""
+    if row.verdict is None or row.verdict.status not in ("parity", "deviates"):
+        return "unknown" if row.processes else ""
+    return "NO" if row.deviates else "yes"
+
+
 def verdict(row: Row, group: Group) -> str:
     """What may be said of the row against the fastest."""
+    if row.deviates:
+        return "not ranked"
     if row.comparison is None:
         return "fastest" if row.relative == 1.0 else ""
     if row.comparison.low is None:
