@@ -143,10 +143,10 @@ def test_validation_is_left_out_of_the_time_and_shown_beside_it() -> None:
 
 def test_an_unsettled_process_is_said_to_be_one() -> None:
     (group,) = groups([record(seconds=(4.0, 3.0, 2.0, 1.5, 1.1, 0.8))])
-    (note,) = summary.notes(group)
+    note, _ = summary.notes(group)
     assert "torch: 1 of 1 runs had not settled" in note
     (settled,) = groups([record(seconds=(4.0, 1.0, 1.0, 1.0, 1.0, 1.0))])
-    assert summary.notes(settled) == []
+    assert not any("settled" in note for note in summary.notes(settled))
 
 
 def test_the_epoch_at_which_a_slow_starter_has_overtaken() -> None:

@@ -298,9 +298,8 @@ def _break_even(fastest: Row, row: Row) -> int | None:
 def notes(group: Group) -> list[str]:
     """What must be said with the group's results."""
     said = {record.note for row in group.rows for record in row.records if record.note}
-    return sorted(said) + [
-        text for row in group.rows for text in (_unsettled(row), _parity(row)) if text
-    ]
+    unsettled = [text for row in group.rows if (text := _unsettled(row))]
+    return sorted(said) + unsettled + _parity(group)
 
 
 def _unsettled(row: Row) -> str:
@@ -313,17 +312,24 @@ def _unsettled(row: Row) -> str:
     )
 
 
-def _parity(row: Row) -> str:
-    """What must be said of a measured row that is not known to be at parity."""
-    if not row.processes or (row.verdict is not None and row.verdict.status == "parity"):
-        return ""
-    trial = row.trial
-    if row.verdict is None:
-        command = f"velodrome parity {trial.workload} --engine {trial.engine}"
-        return f"{row.label}: parity unknown; `{command}` finds out"
-    if row.deviates:
-        return f"{row.label}: not at parity and not ranked: {row.verdict.reason}"
-    return f"{row.label}: parity unknown: {row.verdict.reason}"
+def _parity(group: Group) -> list[str]:
+    """Which measured rows are not known to be at parity, and why."""
+    measured = [row for row in group.rows if row.processes]
+    said = [
+        f"{row.label}: {'not at parity and not ranked' if row.deviates else 'parity unknown'}: "
+        f"{row.verdict.reason}"
+        for row in measured
+        if row.verdict is not None and row.verdict.status != "parity"
+    ]
+    unknown = [row.trial for row in measured if row.verdict is None]
+    if unknown:
+        names = ",".join(dict.fromkeys(trial.engine for trial in unknown))
+        workloads = ",".join(dict.fromkeys(trial.workload for trial in unknown))
+        said.append(
+            f"whether {names} train the same mathematics is unknown; "
+            f"find out: velodrome parity {workloads} --engine {names}"
+        )
+    return said
 
 
 def answer(groups: Iterable[Group]) -> str:
