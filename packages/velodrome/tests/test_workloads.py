@@ -3,7 +3,8 @@ import pytest
 
 from velodrome.engines import channels_first
 from velodrome.workloads import registry
-from velodrome.workloads.graph import Conv2D, Dense, Flatten, sequential
+from velodrome.workloads.graph import sequential
+from velodrome.workloads.layers import Conv, Dense, Flatten
 
 
 @pytest.mark.parametrize(
@@ -68,5 +69,5 @@ def test_channels_first_computes_the_same_dense_layer() -> None:
 
 
 def test_valid_convolution_shrinks_the_image() -> None:
-    graph = sequential((28, 28, 1), Conv2D(filters=3, kernel=(5, 5), padding="valid"))
-    assert graph.shapes()["conv2d1"] == (24, 24, 3)
+    graph = sequential((28, 28, 1), Conv(filters=3, window=(5, 5), padding="valid"))
+    assert graph.shapes()["conv1"] == (24, 24, 3)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from velodrome.job import Job
 from velodrome.record import Ledger
-from velodrome.trial import Settings, Trial
+from velodrome.trial import DType, Settings, Trial
 from velodrome.workloads.graph import Weights
 
 Inputs = npt.NDArray[np.generic]
@@ -36,7 +36,8 @@ class Totals(NamedTuple):
 class Engine(ABC):
     """One framework training one workload.
 
-    The worker calls, in this order: the constructor, `load`, `set_weights`, then
+    The worker calls, in this order: the constructor, `build`, `load_training`,
+    `load_validation`, `set_weights`, then
     `train` and `evaluate` once an epoch. Each call returns only when the device has
     finished its work, so that the worker may read the clock.
 
@@ -44,19 +45,22 @@ class Engine(ABC):
         name: what users type.
         framework: the environment it runs in.
         summary: one line for `velodrome list`.
+        dtypes: those that it can train in. In `bfloat16` weights stay float32;
+            products and convolutions take bfloat16.
     """
 
     name: ClassVar[str]
     framework: ClassVar[str]
     summary: ClassVar[str]
+    dtypes: ClassVar[tuple[DType, ...]] = ("float32",)
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """Why this engine cannot run that trial at all, or None."""
         if trial.devices != "cpu":
             return f"{cls.name} runs on one cpu so far, not on {trial.devices}"
-        if trial.dtype != "float32":
-            return f"{cls.name} trains in float32 so far, not in {trial.dtype}"
+        if trial.dtype not in cls.dtypes:
+            return f"{cls.name} trains in {' or '.join(cls.dtypes)}, not in {trial.dtype}"
         return None
 
     @classmethod
@@ -67,27 +71,36 @@ class Engine(ABC):
     @abstractmethod
     def __init__(self, job: Job) -> None:
         """Import the framework and apply the settings; build nothing yet."""
+        self.job = job
+        self.graph = job.graph if job.dropout else job.graph.without_dropout()
 
     @abstractmethod
     def build(self) -> None:
         """Make the model and the training step of the job."""
 
     @abstractmethod
-    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
-        """Take the data, in the form that training reads it from.
+    def load_training(self, x: Inputs, y: Labels) -> None:
+        """Take the training data, in the form that training reads it from.
+
+        Called again before each epoch in which augmentation has changed the images.
 
         Args:
-            train: inputs (samples, *shape) float32 and labels (samples,) int32.
-            validation: the same for the validation data.
+            x: images (samples, height, width, channels) float32 between 0 and 1, or
+                tokens (samples, length) int32.
+            y: (samples,) int32.
         """
 
     @abstractmethod
+    def load_validation(self, x: Inputs, y: Labels) -> None:
+        """Take the validation data, of the same form."""
+
+    @abstractmethod
     def set_weights(self, weights: Weights) -> None:
-        """Start afresh from these weights: the optimizer's state is cleared too."""
+        """Start afresh from these arrays: the optimizer's state is cleared too."""
 
     @abstractmethod
     def weights(self) -> Weights:
-        """The present weights, in the graph's names and layouts."""
+        """All arrays as they are now, in the graph's names and layouts."""
 
     @abstractmethod
     def train(self, order: Order, learning_rate: float) -> Totals:

@@ -2,20 +2,36 @@
 
 from typing import Any
 
+import numpy as np
+
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job
 from velodrome.record import Ledger
-from velodrome.workloads.graph import (
+from velodrome.workloads.graph import Graph, Weights, by_node
+from velodrome.workloads.layers import (
+    LSTM,
     Activation,
+    Add,
     AnyLayer,
-    Conv2D,
+    AveragePool,
+    BatchNorm,
+    Concatenate,
+    Conv,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
-    Graph,
-    MaxPool2D,
-    Weights,
+    GlobalAveragePool,
+    LayerNorm,
+    MaxPool,
+    PositionEmbedding,
+    SelfAttention,
+    Upsample,
+    Windowed,
+    ZeroPad,
 )
+from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, Recipe, decays
 
 
 class Jax(Engine):
@@ -24,113 +40,118 @@ class Jax(Engine):
     name = "jax"
     framework = "jax"
     summary = "JAX, pure functions under jax.jit"
+    dtypes = ("float32", "float64", "bfloat16")
 
     def __init__(self, job: Job) -> None:
         import jax
 
+        super().__init__(job)
         jax.config.update("jax_default_matmul_precision", "float32")
         jax.config.update("jax_enable_x64", job.trial.dtype == "float64")
-        self._job = job
-        self._dtype = "float64" if job.trial.dtype == "float64" else "float32"
+        self._dtype = np.dtype("float64" if job.trial.dtype == "float64" else "float32")
 
     def build(self) -> None:
         import jax
+        import jax.numpy as jnp
 
-        recipe = self._job.trial.recipe
-        graph = self._job.graph
+        graph, recipe = self.graph, self.job.trial.recipe
+        compute = jnp.dtype(self.job.trial.dtype)
 
-        def losses(params: Any, x: Any, y: Any) -> tuple[Any, Any]:
-            """Mean cross-entropy, and the number told right."""
-            import jax.numpy as jnp
+        def losses(params: Any, statistics: Any, x: Any, y: Any, key: Any) -> tuple[Any, Any]:
+            """Mean cross-entropy; the number told right and the new moving statistics."""
+            logits, statistics = _apply(graph, params, statistics, x, key, compute)
+            loss, correct = _cross_entropy(graph, logits, y)
+            return loss, (correct, statistics)
 
-            logits = _apply(graph, params, x)
-            log_p = jax.nn.log_softmax(logits)
-            loss = -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
-            return loss, (logits.argmax(1) == y).sum()
+        def differentiated(params: Any, statistics: Any, data: Any, index: Any, key: Any) -> Any:
+            x, y = data[0][index], data[1][index]
+            gradient = jax.value_and_grad(losses, has_aux=True)
+            return gradient(params, statistics, x, y, key)
 
         def add(totals: Any, loss: Any, correct: Any, samples: int) -> Any:
             return totals[0] + loss * samples, totals[1] + correct
 
-        def step(state: Any, data: Any, index: Any, learning_rate: Any) -> Any:
-            params, velocity, totals = state
-            x, y = data[0][index], data[1][index]
-            (loss, correct), grads = jax.value_and_grad(losses, has_aux=True)(params, x, y)
+        def step(state: Any, totals: Any, data: Any, index: Any, learning_rate: Any) -> Any:
+            params, statistics, moments, key = state
+            key, own = jax.random.split(key)
+            (loss, (correct, statistics)), gradients = differentiated(
+                params, statistics, data, index, own
+            )
+            params, moments = _update(recipe, params, moments, gradients, learning_rate)
+            totals = add(totals, loss, correct, len(index))
+            return (params, statistics, moments, key), totals
 
-            for name in params:
-                if recipe.weight_decay and name.endswith("/kernel"):
-                    grads[name] += recipe.weight_decay * params[name]
-                if recipe.momentum:
-                    velocity[name] = recipe.momentum * velocity[name] - learning_rate * grads[name]
-                    params[name] += velocity[name]
-                else:
-                    params[name] -= learning_rate * grads[name]
-            return params, velocity, add(totals, loss, correct, len(index))
-
-        def check(params: Any, totals: Any, data: Any, index: Any) -> Any:
-            loss, correct = losses(params, data[0][index], data[1][index])
+        def check(params: Any, statistics: Any, totals: Any, data: Any, index: Any) -> Any:
+            loss, (correct, _) = losses(params, statistics, data[0][index], data[1][index], None)
             return add(totals, loss, correct, len(index))
 
-        def gradients(params: Any, data: Any, index: Any) -> Any:
-            x, y = data[0][index], data[1][index]
-            (loss, _), grads = jax.value_and_grad(losses, has_aux=True)(params, x, y)
-            return loss, grads
+        self._step = jax.jit(step, donate_argnums=(0, 1))
+        self._check = jax.jit(check, donate_argnums=2)
+        self._differentiated = jax.jit(differentiated)
 
-        self._gradients = jax.jit(gradients)
-        self._step = jax.jit(step, donate_argnums=0)
-        self._check = jax.jit(check, donate_argnums=1)
+    def load_training(self, x: Inputs, y: Labels) -> None:
+        self._train = self._on_device(x, y)
 
-    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
+    def load_validation(self, x: Inputs, y: Labels) -> None:
+        self._validation = self._on_device(x, y)
+
+    def _on_device(self, x: Inputs, y: Labels) -> Any:
         import jax
 
-        self._train = jax.device_put((train[0].astype(self._dtype), train[1]))
-        self._validation = jax.device_put((validation[0].astype(self._dtype), validation[1]))
+        images = np.issubdtype(x.dtype, np.floating)
+        return jax.device_put((x.astype(self._dtype, copy=False) if images else x, y))
 
     def set_weights(self, weights: Weights) -> None:
+        import jax
         import jax.numpy as jnp
 
-        self._params = {name: jnp.array(array, self._dtype) for name, array in weights.items()}
-        moving = self._job.trial.recipe.momentum > 0
-        self._velocity = {n: jnp.zeros_like(v) for n, v in self._params.items() if moving}
+        trained = self.graph.parameters()
+        arrays = {name: jnp.array(array, self._dtype) for name, array in weights.items()}
+        params = {name: array for name, array in arrays.items() if name in trained}
+        statistics = {name: array for name, array in arrays.items() if name not in trained}
+        moments = _moments(self.job.trial.recipe, params)
+        self._state = params, statistics, moments, jax.random.key(self.job.trial.seed)
 
     def weights(self) -> Weights:
-        import numpy as np
-
-        return {name: np.asarray(value) for name, value in self._params.items()}
+        params, statistics, *_ = self._state
+        return {name: np.array(value) for name, value in (params | statistics).items()}
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         import jax
         import jax.numpy as jnp
 
-        state = self._params, self._velocity, (jnp.zeros(()), jnp.zeros((), jnp.int32))
+        state, totals = self._state, self._no_totals()
         rate = jnp.array(learning_rate, self._dtype)
-        for index in batches(order, self._job.trial.batch_size):
-            state = self._step(state, self._train, index, rate)
-        self._params, self._velocity, (loss, correct) = jax.block_until_ready(state)
-        return Totals(float(loss) / len(order), int(correct) / len(order))
+        for index in batches(order, self.job.trial.batch_size):
+            state, totals = self._step(state, totals, self._train, index, rate)
+        self._state, totals = jax.block_until_ready((state, totals))
+        return Totals(float(totals[0]) / len(order), int(totals[1]) / len(order))
 
-    def evaluate(self) -> Totals:
+    def _no_totals(self) -> Any:
         import jax.numpy as jnp
 
-        totals = jnp.zeros(()), jnp.zeros((), jnp.int32)
+        return jnp.zeros((), self._dtype), jnp.zeros((), jnp.int32)
+
+    def evaluate(self) -> Totals:
+        totals = self._no_totals()
+        params, statistics, *_ = self._state
         samples = len(self._validation[1])
-        for index in batches(in_sequence(samples), self._job.trial.batch_size):
-            totals = self._check(self._params, totals, self._validation, index)
+        for index in batches(in_sequence(samples), self.job.trial.batch_size):
+            totals = self._check(params, statistics, totals, self._validation, index)
         return Totals(float(totals[0]) / samples, int(totals[1]) / samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
-        import numpy as np
-
-        loss, gradients = self._gradients(self._params, self._train, order)
+        params, statistics, _, key = self._state
+        (loss, _), gradients = self._differentiated(params, statistics, self._train, order, key)
         return float(loss), {name: np.asarray(value) for name, value in gradients.items()}
 
     def ledger(self) -> Ledger:
         import jax
         import jaxlib
-        import numpy as np
 
         device = jax.devices()[0]
         return Ledger(
-            dtype=str(next(iter(self._params.values())).dtype),
+            dtype=self.job.trial.dtype,
             compile_mode="jax.jit, donated state",
             threads=None,
             memory_format="channels last",
@@ -148,47 +169,204 @@ class Jax(Engine):
 ENGINES = (Jax,)
 
 
-def _apply(graph: Graph, params: Any, x: Any) -> Any:
-    """Logits of the graph for a batch of inputs."""
-    values = {"input": x}
-    for node in graph.nodes:
-        own = {
-            name.split("/")[1]: array
-            for name, array in params.items()
-            if name.startswith(f"{node.name}/")
-        }
-        values[node.name] = _compute(node.layer, own, *(values[name] for name in node.inputs))
-    return values[graph.nodes[-1].name]
-
-
-def _compute(layer: AnyLayer, own: dict[str, Any], x: Any) -> Any:
+def _cross_entropy(graph: Graph, logits: Any, y: Any) -> tuple[Any, Any]:
+    """Mean over the batch, and the number told right."""
     import jax
     import jax.numpy as jnp
 
+    if graph.binary():
+        logit = logits[:, 0]
+        return (jax.nn.softplus(logit) - logit * y).mean(), ((logit > 0) == y).sum()
+    log_p = jax.nn.log_softmax(logits)
+    return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean(), (logits.argmax(1) == y).sum()
+
+
+def _moments(recipe: Recipe, params: Any) -> Any:
+    """The optimizer's state before the first step."""
+    import jax.numpy as jnp
+
+    def zeros() -> Any:
+        return {name: jnp.zeros_like(value) for name, value in params.items()}
+
+    if recipe.optimizer == "adam":
+        return jnp.zeros((), jnp.int32), zeros(), zeros()
+    return zeros() if recipe.momentum else {}
+
+
+def _update(recipe: Recipe, params: Any, moments: Any, gradients: Any, rate: Any) -> Any:
+    """New parameters and optimizer's state, by the recipe's formulas."""
+    import jax.numpy as jnp
+
+    gradients = {
+        name: gradient + recipe.weight_decay * params[name]
+        if recipe.weight_decay and decays(name)
+        else gradient
+        for name, gradient in gradients.items()
+    }
+    if recipe.optimizer == "adam":
+        t, first, second = moments
+        t += 1
+        first = {n: BETA_1 * first[n] + (1 - BETA_1) * g for n, g in gradients.items()}
+        second = {n: BETA_2 * second[n] + (1 - BETA_2) * g * g for n, g in gradients.items()}
+        rate *= jnp.sqrt(1 - BETA_2 ** t.astype(rate.dtype)) / (1 - BETA_1 ** t.astype(rate.dtype))
+        params = {
+            n: w - rate * first[n] / (jnp.sqrt(second[n]) + EPSILON) for n, w in params.items()
+        }
+        return params, (t, first, second)
+    if recipe.momentum:
+        velocity = {n: recipe.momentum * moments[n] - rate * g for n, g in gradients.items()}
+        return {n: w + velocity[n] for n, w in params.items()}, velocity
+    return {n: w - rate * gradients[n] for n, w in params.items()}, moments
+
+
+def _apply(
+    graph: Graph, params: Any, statistics: Any, x: Any, key: Any, compute: Any
+) -> tuple[Any, Any]:
+    """Logits of the graph for a batch, and the moving statistics after it.
+
+    Args:
+        graph: the model.
+        params: trained arrays.
+        statistics: moving statistics.
+        x: inputs.
+        key: of dropout while training; None to evaluate, by the moving statistics.
+        compute: dtype that inputs and kernels of products and convolutions are brought to.
+    """
+    import jax
+
+    arrays = by_node(params | statistics)
+    values = {"input": x}
+    updated = dict(statistics)
+    for number, node in enumerate(graph.nodes):
+        own = arrays.get(node.name, {})
+        inputs = [values[name] for name in node.inputs]
+        match node.layer:
+            case BatchNorm() as layer:
+                values[node.name], moved = _batch_norm(layer, own, inputs[0], key is not None)
+                updated |= {f"{node.name}/{name}": each for name, each in moved.items()}
+            case Dropout(rate=rate):
+                values[node.name] = inputs[0]
+                if key is not None and rate:
+                    own_key = jax.random.fold_in(key, number)
+                    kept = jax.random.bernoulli(own_key, 1 - rate, inputs[0].shape)
+                    values[node.name] = inputs[0] * kept / (1 - rate)
+            case layer:
+                values[node.name] = _compute(layer, own, inputs, compute)
+    return values[graph.nodes[-1].name].astype(params[next(iter(params))].dtype), updated
+
+
+def _batch_norm(layer: BatchNorm, own: dict[str, Any], x: Any, training: bool) -> tuple[Any, Any]:
+    import jax
+
+    dtype = x.dtype
+    x = x.astype(own["beta"].dtype)
+    mean, variance = own["moving_mean"], own["moving_variance"]
+    moved = {}
+    if training:
+        axes = tuple(range(x.ndim - 1))
+        mean, variance = x.mean(axes), x.var(axes)
+        keep = layer.momentum
+        moved = {
+            "moving_mean": keep * own["moving_mean"] + (1 - keep) * mean,
+            "moving_variance": keep * own["moving_variance"] + (1 - keep) * variance,
+        }
+    factor = jax.lax.rsqrt(variance + layer.epsilon)
+    if layer.scale:
+        factor *= own["gamma"]
+    return ((x - mean) * factor + own["beta"]).astype(dtype), moved
+
+
+def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    x = inputs[0]
     match layer:
-        case Conv2D():
-            convolved = jax.lax.conv_general_dilated(
-                x,
-                own["kernel"],
-                window_strides=(1, 1),
-                padding=layer.padding.upper(),
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        case Conv():
+            axes = "HW"[: len(layer.window)]
+            y = jax.lax.conv_general_dilated(
+                x.astype(compute),
+                own["kernel"].astype(compute),
+                window_strides=layer.stride,
+                padding=layer.pads(x.shape[1:]),
+                dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
             )
-            return convolved + own["bias"]
-        case MaxPool2D():
-            return jax.lax.reduce_window(
-                x,
-                -jnp.inf,
-                jax.lax.max,
-                window_dimensions=(1, *layer.pool, 1),
-                window_strides=(1, *layer.stride, 1),
-                padding="VALID",
+            return y + own["bias"].astype(compute) if layer.bias else y
+        case MaxPool():
+            return _windows(layer, x, -jnp.inf, jax.lax.max)
+        case AveragePool():
+            return _windows(layer, x, 0.0, jax.lax.add) / _windows(
+                layer, jnp.ones_like(x[:1, ..., :1]), 0.0, jax.lax.add
             )
+        case GlobalAveragePool():
+            return x.mean(tuple(range(1, x.ndim - 1)))
+        case ZeroPad():
+            return jnp.pad(x, ((0, 0), *layer.pads, (0, 0)))
+        case Upsample():
+            return x.repeat(layer.factor, 1).repeat(layer.factor, 2)
         case Flatten():
             return x.reshape(len(x), -1)
+        case Add():
+            return sum(inputs[1:], x)
+        case Concatenate():
+            return jnp.concatenate(inputs, -1)
         case Dense():
-            return x @ own["kernel"] + own["bias"]
+            y = x.astype(compute) @ own["kernel"].astype(compute)
+            return y + own["bias"].astype(compute) if layer.bias else y
         case Activation(function="relu"):
             return jax.nn.relu(x)
         case Activation(function="tanh"):
             return jnp.tanh(x)
+        case Activation(function="sigmoid"):
+            return jax.nn.sigmoid(x)
+        case LayerNorm():
+            wide = x.astype(own["beta"].dtype)
+            factor = jax.lax.rsqrt(wide.var(-1, keepdims=True) + layer.epsilon) * own["gamma"]
+            return ((wide - wide.mean(-1, keepdims=True)) * factor + own["beta"]).astype(x.dtype)
+        case Embedding():
+            return own["embeddings"][x]
+        case PositionEmbedding():
+            return x + own["embeddings"].astype(x.dtype)
+        case LSTM():
+            return _lstm({name: array.astype(compute) for name, array in own.items()}, x)
+        case SelfAttention():
+            q, k, v = (
+                (x.astype(compute) @ own[f"{role}_kernel"].astype(compute)).reshape(
+                    *x.shape[:2], layer.heads, -1
+                )
+                for role in ("query", "key", "value")
+            )
+            attended = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
+            return attended @ own["output_kernel"].astype(compute)
+    raise TypeError(f"no layer of JAX for {layer}")
+
+
+def _windows(layer: Windowed, x: Any, start: float, reduce: Any) -> Any:
+    import jax
+
+    return jax.lax.reduce_window(
+        x,
+        np.array(start, x.dtype),
+        reduce,
+        window_dimensions=(1, *layer.window, 1),
+        window_strides=(1, *layer.stride, 1),
+        padding=((0, 0), *layer.pads(x.shape[1:]), (0, 0)),
+    )
+
+
+def _lstm(own: dict[str, Any], x: Any) -> Any:
+    """The input's products all at once, then a scan over the length."""
+    import jax
+    import jax.numpy as jnp
+
+    projected = x.astype(own["kernel"].dtype) @ own["kernel"] + own["bias"]
+
+    def step(state: Any, z: Any) -> Any:
+        h, c = state
+        i, f, g, o = jnp.split(z + h @ own["recurrent_kernel"], 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    zeros = jnp.zeros((len(x), own["recurrent_kernel"].shape[0]), projected.dtype)
+    (h, _), _ = jax.lax.scan(step, (zeros, zeros), projected.swapaxes(0, 1))
+    return h

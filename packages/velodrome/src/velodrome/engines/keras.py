@@ -12,18 +12,40 @@ from velodrome.engines.tensorflow import TensorFlow
 from velodrome.job import Job
 from velodrome.record import Ledger
 from velodrome.trial import Settings
-from velodrome.workloads.graph import (
+from velodrome.workloads.graph import Graph, Weights
+from velodrome.workloads.initializers import Shape
+from velodrome.workloads.layers import (
+    LSTM,
     Activation,
+    Add,
     AnyLayer,
-    Conv2D,
+    AveragePool,
+    BatchNorm,
+    Concatenate,
+    Conv,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
-    Graph,
-    MaxPool2D,
-    Weights,
+    GlobalAveragePool,
+    LayerNorm,
+    MaxPool,
+    PositionEmbedding,
+    SelfAttention,
+    Upsample,
+    ZeroPad,
 )
+from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON
 
 _LONG_STEP = 2.0**20
+
+# What attention's arrays are called in Keras.
+_PATHS = {
+    "query_kernel": "query/kernel",
+    "key_kernel": "key/kernel",
+    "value_kernel": "value/kernel",
+    "output_kernel": "attention_output/kernel",
+}
 
 
 class Keras(Engine):
@@ -41,7 +63,7 @@ class Keras(Engine):
         return {"KERAS_BACKEND": cls.backend}
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        super().__init__(job)
         os.environ["KERAS_BACKEND"] = self.backend
         import keras
 
@@ -51,10 +73,16 @@ class Keras(Engine):
     def build(self) -> None:
         import keras
 
-        recipe = self._job.trial.recipe
-        self._model = self._compiled(
-            keras.optimizers.SGD(recipe.learning_rate, recipe.momentum), recipe.weight_decay
+        recipe = self.job.trial.recipe
+        if self.job.trial.dtype == "bfloat16":
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.utils.set_random_seed(self.job.trial.seed)
+        optimizer = (
+            keras.optimizers.Adam(recipe.learning_rate, BETA_1, BETA_2, EPSILON)
+            if recipe.optimizer == "adam"
+            else keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)
         )
+        self._model = self._compiled(optimizer, recipe.weight_decay)
 
     def _compiled(self, optimizer: Any, weight_decay: float) -> Any:
         """A model of the job's graph, ready for `fit`.
@@ -63,27 +91,32 @@ class Keras(Engine):
         """
         import keras
 
-        model = _model(self._job.graph, weight_decay)
+        model = _model(self.graph, weight_decay)
+        kind = "Binary" if self.graph.binary() else "SparseCategorical"
+        crossentropy = getattr(keras.metrics, f"{kind}Crossentropy")
+        accuracy = (
+            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+            if self.graph.binary()
+            else keras.metrics.SparseCategoricalAccuracy("accuracy")
+        )
         model.compile(
             optimizer=optimizer,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[
-                "accuracy",
-                keras.metrics.SparseCategoricalCrossentropy(name="crossentropy", from_logits=True),
-            ]
+            loss=getattr(keras.losses, f"{kind}Crossentropy")(from_logits=True),
+            metrics=[accuracy, crossentropy("crossentropy", from_logits=True)]
             if weight_decay
-            else ["accuracy"],
+            else [accuracy],
         )
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
-        self._train = train
-        self._validation = validation
+    def load_training(self, x: Inputs, y: Labels) -> None:
+        self._train = x, y
+
+    def load_validation(self, x: Inputs, y: Labels) -> None:
+        self._validation = x, y
 
     def set_weights(self, weights: Weights) -> None:
-        for name, array in weights.items():
-            _variable(self._model, name).assign(array)
+        _write(self._model, weights)
         for variable in self._model.optimizer.variables:
             if variable is not self._model.optimizer.learning_rate:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -94,8 +127,10 @@ class Keras(Engine):
     def _read(self, model: Any) -> Weights:
         import keras
 
-        names = self._job.graph.parameters()
-        return {name: keras.ops.convert_to_numpy(_variable(model, name)) for name in names}
+        return {
+            name: keras.ops.convert_to_numpy(_variable(model, name)).reshape(array.shape)
+            for name, array in self.graph.arrays().items()
+        }
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         self._model.optimizer.learning_rate = learning_rate
@@ -103,7 +138,7 @@ class Keras(Engine):
         history = self._model.fit(
             x[order],
             y[order],
-            batch_size=self._job.trial.batch_size,
+            batch_size=self.job.trial.batch_size,
             shuffle=False,
             verbose=0,
         ).history
@@ -112,7 +147,7 @@ class Keras(Engine):
     def evaluate(self) -> Totals:
         logs = self._model.evaluate(
             *self._validation,
-            batch_size=self._job.trial.batch_size,
+            batch_size=self.job.trial.batch_size,
             verbose=0,
             return_dict=True,
         )
@@ -128,8 +163,7 @@ class Keras(Engine):
 
         model = self._compiled(keras.optimizers.SGD(_LONG_STEP), 0.0)
         before = self.weights()
-        for name, array in before.items():
-            _variable(model, name).assign(array)
+        _write(model, before)
         x, y = self._train
         history = model.fit(
             x[order], y[order], batch_size=len(order), shuffle=False, verbose=0
@@ -137,14 +171,14 @@ class Keras(Engine):
         after = self._read(model)
         gradients = {
             name: ((before[name].astype(np.float64) - after[name]) / _LONG_STEP).astype(np.float32)
-            for name in self._job.graph.parameters()
+            for name in self.graph.parameters()
         }
         return history["loss"][0], gradients
 
     def ledger(self) -> Ledger:
         import keras
 
-        job = self._job
+        job = self.job
         framework = importlib.import_module(self.framework)
         return Ledger(
             dtype=keras.config.floatx(),
@@ -232,9 +266,18 @@ def _totals(logs: dict[str, float]) -> Totals:
     return Totals(logs.get("crossentropy", logs["loss"]), logs["accuracy"])
 
 
+def _write(model: Any, weights: Weights) -> None:
+    for name, array in weights.items():
+        variable = _variable(model, name)
+        variable.assign(array.reshape(variable.shape))
+
+
 def _variable(model: Any, name: str) -> Any:
+    """Keras's variable of an array named `node/array`; its shape may be spread over heads."""
     node, array = name.split("/")
-    return getattr(model.get_layer(node), array)
+    path = _PATHS.get(array, array)
+    (variable,) = (each for each in model.get_layer(node).weights if each.path.endswith(f"/{path}"))
+    return variable
 
 
 ENGINES = (KerasMXNet, KerasTensorFlow, KerasJax, KerasTorch)
@@ -244,32 +287,105 @@ def _model(graph: Graph, weight_decay: float) -> Any:
     """The graph as a functional model, a layer a node of the same name."""
     import keras
 
-    values = {"input": keras.Input(graph.input_shape)}
+    kind = "int32" if graph.vocabulary() else "float32"
+    shapes = graph.shapes()
+    values = {"input": keras.Input(graph.input_shape, dtype=kind)}
     for node in graph.nodes:
-        layer = _layer(node.layer, node.name, weight_decay)
-        values[node.name] = layer(*(values[name] for name in node.inputs))
-    return keras.Model(values["input"], values[graph.nodes[-1].name])
+        layer = _layer(node.layer, node.name, shapes[node.inputs[0]], weight_decay)
+        inputs = [values[name] for name in node.inputs]
+        match node.layer:
+            case Add() | Concatenate():
+                values[node.name] = layer(inputs)
+            case SelfAttention():
+                values[node.name] = layer(*inputs, *inputs)
+            case _:
+                values[node.name] = layer(*inputs)
+    # The loss is taken in float32, whatever the layers compute in.
+    logits = keras.layers.Activation("linear", dtype="float32")(values[graph.nodes[-1].name])
+    return keras.Model(values["input"], logits)
 
 
-def _layer(layer: AnyLayer, name: str, weight_decay: float) -> Any:
+def _layer(layer: AnyLayer, name: str, shape: Shape, weight_decay: float) -> Any:
     from keras import layers, regularizers
 
     # Keras's L2 is factor * sum(w^2), whose gradient is twice the factor times w.
     penalty = regularizers.L2(weight_decay / 2) if weight_decay else None
+    rank = f"{len(shape) - 1}D"
     match layer:
-        case Conv2D():
-            return layers.Conv2D(
+        case Conv():
+            return getattr(layers, f"Conv{rank}")(
                 layer.filters,
-                layer.kernel,
+                layer.window,
+                layer.stride,
                 padding=layer.padding,
+                use_bias=layer.bias,
                 kernel_regularizer=penalty,
                 name=name,
             )
-        case MaxPool2D():
-            return layers.MaxPooling2D(layer.pool, layer.stride, name=name)
+        case MaxPool():
+            return getattr(layers, f"MaxPooling{rank}")(
+                layer.window, layer.stride, layer.padding, name=name
+            )
+        case AveragePool():
+            return getattr(layers, f"AveragePooling{rank}")(
+                layer.window, layer.stride, layer.padding, name=name
+            )
+        case GlobalAveragePool():
+            return getattr(layers, f"GlobalAveragePooling{rank}")(name=name)
+        case ZeroPad():
+            return layers.ZeroPadding2D(layer.pads, name=name)
+        case Upsample():
+            return layers.UpSampling2D(layer.factor, interpolation="nearest", name=name)
         case Flatten():
             return layers.Flatten(name=name)
+        case Add():
+            return layers.Add(name=name)
+        case Concatenate():
+            return layers.Concatenate(name=name)
         case Dense():
-            return layers.Dense(layer.units, kernel_regularizer=penalty, name=name)
+            return layers.Dense(
+                layer.units, use_bias=layer.bias, kernel_regularizer=penalty, name=name
+            )
         case Activation():
             return layers.Activation(layer.function, name=name)
+        case Dropout():
+            return layers.Dropout(layer.rate, name=name)
+        case BatchNorm():
+            return layers.BatchNormalization(
+                momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale, name=name
+            )
+        case LayerNorm():
+            return layers.LayerNormalization(epsilon=layer.epsilon, name=name)
+        case Embedding():
+            return layers.Embedding(layer.vocabulary, layer.units, name=name)
+        case PositionEmbedding():
+            return _position_embedding(name, shape)
+        case LSTM():
+            return layers.LSTM(
+                layer.units,
+                kernel_regularizer=penalty,
+                recurrent_regularizer=penalty,
+                name=name,
+            )
+        case SelfAttention():
+            return layers.MultiHeadAttention(
+                layer.heads,
+                shape[-1] // layer.heads,
+                use_bias=False,
+                kernel_regularizer=penalty,
+                name=name,
+            )
+    raise TypeError(f"no layer of Keras for {layer}")
+
+
+def _position_embedding(name: str, shape: Shape) -> Any:
+    from keras import layers
+
+    class PositionEmbedding(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.embeddings = self.add_weight(shape=shape, name="embeddings")
+
+        def call(self, x: Any) -> Any:
+            return x + self.embeddings
+
+    return PositionEmbedding(name=name)

@@ -11,17 +11,31 @@ from velodrome.job import Job
 from velodrome.machine import openblas_core_type
 from velodrome.record import Ledger
 from velodrome.trial import Settings
-from velodrome.workloads.graph import (
+from velodrome.workloads.graph import Graph, Weights, by_node
+from velodrome.workloads.initializers import Shape
+from velodrome.workloads.layers import (
+    LSTM,
     Activation,
+    Add,
     AnyLayer,
-    Conv2D,
+    AveragePool,
+    BatchNorm,
+    Concatenate,
+    Conv,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
-    Graph,
-    MaxPool2D,
-    Shape,
-    Weights,
+    GlobalAveragePool,
+    LayerNorm,
+    MaxPool,
+    PositionEmbedding,
+    SelfAttention,
+    Upsample,
+    Windowed,
+    ZeroPad,
 )
+from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 
 
 class MXNet(Engine):
@@ -47,57 +61,58 @@ class MXNet(Engine):
 
     def __init__(self, job: Job) -> None:
         import_mxnet()
-        self._job = job
+        super().__init__(job)
 
     def build(self) -> None:
         import mxnet as mx
 
-        self._block = _block(self._job.graph)
+        self._block = _block(self.graph)
         self._block.initialize(ctx=mx.cpu())
         self._block.hybridize(static_alloc=True, static_shape=True)
 
-    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
-        self._train = _channels_first(train[0]), train[1].astype(np.float32)
-        self._validation = _channels_first(validation[0]), validation[1].astype(np.float32)
+    def load_training(self, x: Inputs, y: Labels) -> None:
+        self._train = _channels_first(x), y.astype(np.float32)
+
+    def load_validation(self, x: Inputs, y: Labels) -> None:
+        self._validation = _channels_first(x), y.astype(np.float32)
 
     def set_weights(self, weights: Weights) -> None:
         import mxnet as mx
 
-        recipe = self._job.trial.recipe
-        for name, array in channels_first.from_graph(self._job.graph, weights).items():
-            self._parameter(name).set_data(mx.nd.array(array))
-        for name, parameter in self._block.collect_params().items():
-            parameter.wd_mult = 1.0 if name.endswith("weight") else 0.0
+        mx.random.seed(self.job.trial.seed)
+        self._assign(channels_first.from_graph(self.graph, weights))
+        recipe = self.job.trial.recipe
+        options = {"learning_rate": recipe.learning_rate, "wd": recipe.weight_decay}
+        if recipe.optimizer == "adam":
+            options |= {"beta1": BETA_1, "beta2": BETA_2, "epsilon": EPSILON}
+        else:
+            options |= {"momentum": recipe.momentum}
         self._trainer = mx.gluon.Trainer(
-            self._block.collect_params(),
-            "sgd",
-            {
-                "learning_rate": recipe.learning_rate,
-                "momentum": recipe.momentum,
-                "wd": recipe.weight_decay,
-            },
-            kvstore=None,
+            self._block.collect_params(), recipe.optimizer, options, kvstore=None
         )
 
-    def _parameter(self, name: str) -> Any:
-        node, array = name.split("/")
-        return getattr(self._block.layers[node], "weight" if array == "kernel" else array)
+    def _assign(self, arrays: Weights) -> None:
+        import mxnet as mx
+
+        for name, array in arrays.items():
+            self._block.arrays[name].set_data(mx.nd.array(array))
 
     def weights(self) -> Weights:
-        names = self._job.graph.parameters()
-        arrays = {name: self._parameter(name).data().asnumpy() for name in names}
-        return channels_first.to_graph(self._job.graph, arrays)
+        return channels_first.to_graph(self.graph, self._read())
+
+    def _read(self) -> Weights:
+        return {name: each.data().asnumpy() for name, each in self._block.arrays.items()}
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         import mxnet as mx
 
         self._trainer.set_learning_rate(learning_rate)
         block, trainer = self._block, self._trainer
-        images, labels = self._train
+        inputs, labels = self._train
         loss_sum = mx.nd.zeros(1)
         correct = mx.nd.zeros(1)
-        for index in batches(order, self._job.trial.batch_size):
-            x, y = mx.nd.array(images[index]), mx.nd.array(labels[index])
+        for index in batches(order, self.job.trial.batch_size):
+            x, y = mx.nd.array(inputs[index]), mx.nd.array(labels[index])
             with mx.autograd.record():
                 loss, right = block(x, y)
             loss.backward()
@@ -110,11 +125,11 @@ class MXNet(Engine):
     def evaluate(self) -> Totals:
         import mxnet as mx
 
-        images, labels = self._validation
+        inputs, labels = self._validation
         loss_sum = mx.nd.zeros(1)
         correct = mx.nd.zeros(1)
-        for index in batches(in_sequence(len(labels)), self._job.trial.batch_size):
-            loss, right = self._block(mx.nd.array(images[index]), mx.nd.array(labels[index]))
+        for index in batches(in_sequence(len(labels)), self.job.trial.batch_size):
+            loss, right = self._block(mx.nd.array(inputs[index]), mx.nd.array(labels[index]))
             loss_sum += loss.sum()
             correct += right
         mx.nd.waitall()
@@ -123,28 +138,32 @@ class MXNet(Engine):
     def gradients(self, order: Order) -> tuple[float, Weights]:
         import mxnet as mx
 
-        images, labels = self._train
+        before = self._read()
+        inputs, labels = self._train
         with mx.autograd.record():
-            loss, _ = self._block(mx.nd.array(images[order]), mx.nd.array(labels[order]))
+            loss, _ = self._block(mx.nd.array(inputs[order]), mx.nd.array(labels[order]))
             loss = loss.mean()
         loss.backward()
-        names = self._job.graph.parameters()
-        arrays = {name: self._parameter(name).grad().asnumpy() for name in names}
-        return float(loss.asscalar()), channels_first.to_graph(self._job.graph, arrays)
+        arrays = {
+            name: self._block.arrays[name].grad().asnumpy() for name in self.graph.parameters()
+        }
+        trained = self.graph.parameters()
+        self._assign({name: array for name, array in before.items() if name not in trained})
+        return float(loss.asscalar()), channels_first.to_graph(self.graph, arrays)
 
     def ledger(self) -> Ledger:
         import mxnet as mx
 
-        trial = self._job.trial
+        trial = self.job.trial
         parameter = next(iter(self._block.collect_params().values()))
         features = mx.runtime.Features()
         return Ledger(
             dtype=np.dtype(parameter.dtype).name,
             compile_mode="hybridized, static_alloc, static_shape",
-            threads=self._job.threads if trial.settings == "tuned" else None,
+            threads=self.job.threads if trial.settings == "tuned" else None,
             memory_format="channels first",
             data_path="arrays in memory, indexed, copied to an NDArray a batch",
-            variables=self.variables(trial.settings, self._job.threads),
+            variables=self.variables(trial.settings, self.job.threads),
             versions={"mxnet": mx.__version__, "numpy": np.__version__},
             device=str(mx.cpu()),
             notes=(f"oneDNN {'built in' if features.is_enabled('MKLDNN') else 'missing'}",),
@@ -174,47 +193,192 @@ def _channels_first(x: Inputs) -> Inputs:
 def _block(graph: Graph) -> Any:
     """The graph with its loss as one hybrid block: (inputs, labels) to (loss, number right).
 
-    The loss has one value a sample; labels are float32, as MXNet's operators take them.
+    The loss has one value a sample; tokens and labels are float32, as MXNet's operators take
+    them. `arrays` are its Gluon parameters by the graph's names.
     """
     from mxnet import gluon
+
+    shapes = graph.shapes()
 
     class Block(gluon.HybridBlock):
         def __init__(self) -> None:
             super().__init__()
-            shapes = graph.shapes()
-            self.layers: dict[str, Any] = {}
-            for node in graph.nodes:
-                layer = _layer(node.layer, shapes[node.inputs[0]])
-                self.register_child(layer)
-                self.layers[node.name] = layer
-            self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
+            zeros = {n: np.zeros(each.shape, np.float32) for n, each in graph.arrays().items()}
+            trained = graph.parameters()
+            self.arrays: dict[str, Any] = {}
+            for name, array in channels_first.from_graph(graph, zeros).items():
+                attribute = name.replace("/", "__")
+                self.arrays[name] = self.params.get(
+                    attribute,
+                    shape=array.shape,
+                    grad_req="write" if name in trained else "null",
+                    differentiable=name in trained,
+                    wd_mult=1.0 if decays(name) else 0.0,
+                    init="zeros",
+                )
+                setattr(self, attribute, self.arrays[name])
+            self.loss = (
+                gluon.loss.SigmoidBinaryCrossEntropyLoss()
+                if graph.binary()
+                else gluon.loss.SoftmaxCrossEntropyLoss()
+            )
 
-        def hybrid_forward(self, F: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        def hybrid_forward(self, F: Any, x: Any, y: Any, **arrays: Any) -> tuple[Any, Any]:
+            own = by_node({name.replace("__", "/"): array for name, array in arrays.items()})
             values = {"input": x}
             for node in graph.nodes:
-                layer = self.layers[node.name]
-                values[node.name] = layer(*(values[name] for name in node.inputs))
+                inputs = [values[name] for name in node.inputs]
+                values[node.name] = _compute(
+                    F, node.layer, own.get(node.name, {}), inputs, shapes[node.inputs[0]]
+                )
             logits = values[graph.nodes[-1].name]
-            right = F.BlockGrad(F.argmax(logits, axis=1) == y).sum()
-            return self.loss(logits, y), right
+            told = F.reshape(logits, (-1,)) > 0 if graph.binary() else F.argmax(logits, axis=1)
+            return self.loss(logits, y), F.BlockGrad(told == y).sum()
 
     return Block()
 
 
-def _layer(layer: AnyLayer, shape: Shape) -> Any:
-    from mxnet.gluon import nn
+def _compute(F: Any, layer: AnyLayer, own: dict[str, Any], inputs: list[Any], shape: Shape) -> Any:
+    """One layer, by the operators `F` and the graph's shape of its first input.
 
+    Images are (n, channels, height, width), sequences (n, length, channels).
+    """
+    x = inputs[0]
+    image = len(shape) == 3
     match layer:
-        case Conv2D():
-            padding = (
-                (layer.kernel[0] // 2, layer.kernel[1] // 2) if layer.padding == "same" else (0, 0)
+        case Conv():
+            kernel = own["kernel"] if image else F.expand_dims(own["kernel"], 2)
+            options = {"num_filter": layer.filters, "no_bias": not layer.bias}
+            return _windowed(
+                F, layer, x, shape, 0.0, F.Convolution, kernel, own.get("bias"), **options
             )
-            return nn.Conv2D(layer.filters, layer.kernel, padding=padding, in_channels=shape[-1])
-        case MaxPool2D():
-            return nn.MaxPool2D(layer.pool, layer.stride)
+        case MaxPool():
+            return _windowed(F, layer, x, shape, -3e38, F.Pooling, pool_type="max")
+        case AveragePool():
+            pooled = _windowed(F, layer, x, shape, 0.0, F.Pooling, pool_type="avg")
+            if layer.padding == "valid":
+                return pooled
+            ones = F.ones_like(x)
+            return pooled / _windowed(F, layer, ones, shape, 0.0, F.Pooling, pool_type="avg")
+        case GlobalAveragePool():
+            if not image:
+                return F.mean(x, axis=1)
+            return F.flatten(F.Pooling(x, kernel=(1, 1), global_pool=True, pool_type="avg"))
+        case ZeroPad():
+            return _padded(F, x, layer.pads, 0.0)
+        case Upsample():
+            return F.UpSampling(x, scale=layer.factor, sample_type="nearest")
         case Flatten():
-            return nn.Flatten()
+            return F.flatten(x)
+        case Add():
+            return F.add_n(*inputs)
+        case Concatenate():
+            return F.concat(*inputs, dim=1 if image else -1)
         case Dense():
-            return nn.Dense(layer.units, flatten=False, in_units=shape[-1])
+            return _product(F, x, own["kernel"], layer.units, own.get("bias"))
         case Activation():
-            return nn.Activation(layer.function)
+            return F.Activation(x, act_type=layer.function)
+        case Dropout():
+            return F.Dropout(x, p=layer.rate) if layer.rate else x
+        case BatchNorm():
+            return F.BatchNorm(
+                x,
+                own["gamma"] if layer.scale else F.ones_like(own["beta"]),
+                own["beta"],
+                own["moving_mean"],
+                own["moving_variance"],
+                eps=layer.epsilon,
+                momentum=layer.momentum,
+                fix_gamma=not layer.scale,
+                axis=len(shape) if len(shape) == 2 else 1,
+            )
+        case LayerNorm():
+            return F.LayerNorm(x, own["gamma"], own["beta"], eps=layer.epsilon)
+        case Embedding():
+            return F.Embedding(
+                x, own["embeddings"], input_dim=layer.vocabulary, output_dim=layer.units
+            )
+        case PositionEmbedding():
+            return F.broadcast_add(x, F.expand_dims(own["embeddings"], 0))
+        case LSTM():
+            return _lstm(F, layer, own, x)
+        case SelfAttention():
+            return _attention(F, layer, own, x, shape[-1])
+    raise TypeError(f"no layer of MXNet for {layer}")
+
+
+def _product(F: Any, x: Any, kernel: Any, units: int, bias: Any = None) -> Any:
+    arrays = (x, kernel) if bias is None else (x, kernel, bias)
+    return F.FullyConnected(*arrays, num_hidden=units, flatten=False, no_bias=bias is None)
+
+
+def _padded(F: Any, x: Any, pads: tuple[tuple[int, int], ...], filler: float) -> Any:
+    width = (0, 0, 0, 0, *(pad for axis in pads for pad in axis))
+    return F.pad(x, mode="constant", pad_width=width, constant_value=filler)
+
+
+def _windowed(
+    F: Any,
+    layer: Windowed,
+    x: Any,
+    shape: Shape,
+    filler: float,
+    operator: Any,
+    *arrays: Any,
+    **options: Any,
+) -> Any:
+    """Apply a convolution or pooling; a sequence goes through as an image of height one.
+
+    MXNet pads both sides alike; an odd pad is put there before.
+    """
+    window, stride, pads = layer.window, layer.stride, layer.pads(shape)
+    sequence = len(shape) == 2
+    if sequence:
+        x = F.expand_dims(F.transpose(x, (0, 2, 1)), 2)
+        window, stride, pads = (1, *window), (1, *stride), ((0, 0), *pads)
+    if any(before != after for before, after in pads):
+        x, pads = _padded(F, x, pads, filler), ((0, 0), (0, 0))
+    y = operator(
+        x,
+        *(array for array in arrays if array is not None),
+        kernel=window,
+        stride=stride,
+        pad=tuple(after for _, after in pads),
+        **options,
+    )
+    return F.transpose(F.reshape(y, (0, 0, -1)), (0, 2, 1)) if sequence else y
+
+
+def _lstm(F: Any, layer: LSTM, own: dict[str, Any], x: Any) -> Any:
+    """The fused operator: gates in the graph's order, a second bias that stays at zero."""
+    flat = [F.reshape(own[name], (-1,)) for name in ("kernel", "recurrent_kernel", "bias")]
+    state = F.zeros_like(F.slice(x, begin=(None, 0, 0), end=(None, 1, 1)))
+    state = F.transpose(F.broadcast_axis(state, axis=2, size=layer.units), (1, 0, 2))
+    outputs = F.RNN(
+        F.transpose(x, (1, 0, 2)),
+        F.concat(*flat, F.zeros_like(own["bias"]), dim=0),
+        state,
+        state,
+        state_size=layer.units,
+        num_layers=1,
+        mode="lstm",
+    )
+    return F.reshape(F.slice_axis(outputs, axis=0, begin=-1, end=None), (-3, 0))
+
+
+def _attention(F: Any, layer: SelfAttention, own: dict[str, Any], x: Any, units: int) -> Any:
+    q, k, v = (
+        F.reshape(
+            F.transpose(
+                F.reshape(_product(F, x, own[f"{role}_kernel"], units), (0, 0, layer.heads, -1)),
+                (0, 2, 1, 3),
+            ),
+            (-3, -2),
+        )
+        for role in ("query", "key", "value")
+    )
+    scale = (units // layer.heads) ** -0.5
+    scores = F.softmax(F.batch_dot(q * scale, k, transpose_b=True))
+    attended = F.reshape(F.batch_dot(scores, v), (-4, -1, layer.heads, -2))
+    merged = F.reshape(F.transpose(attended, (0, 2, 1, 3)), (0, 0, -3))
+    return _product(F, merged, own["output_kernel"], units)

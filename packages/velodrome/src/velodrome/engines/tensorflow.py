@@ -9,16 +9,29 @@ from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job
 from velodrome.record import Ledger
 from velodrome.trial import Settings
-from velodrome.workloads.graph import (
+from velodrome.workloads.graph import Weights, by_node
+from velodrome.workloads.layers import (
+    LSTM,
     Activation,
+    Add,
     AnyLayer,
-    Conv2D,
+    AveragePool,
+    BatchNorm,
+    Concatenate,
+    Conv,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
-    Graph,
-    MaxPool2D,
-    Weights,
+    GlobalAveragePool,
+    LayerNorm,
+    MaxPool,
+    PositionEmbedding,
+    SelfAttention,
+    Upsample,
+    ZeroPad,
 )
+from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 
 
 class TensorFlow(Engine):
@@ -27,6 +40,7 @@ class TensorFlow(Engine):
     name = "tensorflow"
     framework = "tensorflow"
     summary = "TensorFlow without Keras, tf.function"
+    dtypes = ("float32", "bfloat16")
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -36,7 +50,7 @@ class TensorFlow(Engine):
     def __init__(self, job: Job) -> None:
         import tensorflow as tf
 
-        self._job = job
+        super().__init__(job)
         if job.trial.settings == "tuned":
             tf.config.threading.set_intra_op_parallelism_threads(job.threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -44,61 +58,125 @@ class TensorFlow(Engine):
     def build(self) -> None:
         import tensorflow as tf
 
-        graph, recipe = self._job.graph, self._job.trial.recipe
-        self._params = {
-            name: tf.Variable(tf.zeros(shape), name=name)
-            for name, shape in graph.parameters().items()
+        tf.random.set_seed(self.job.trial.seed)
+        trained = self.graph.parameters()
+        self._arrays = {
+            name: tf.Variable(tf.zeros(array.shape), trainable=name in trained)
+            for name, array in self.graph.arrays().items()
         }
-        self._velocity = {
-            name: tf.Variable(tf.zeros_like(value)) for name, value in self._params.items()
-        }
-        self._rate = tf.Variable(recipe.learning_rate, dtype=tf.float32)
+        self._parameters = {name: self._arrays[name] for name in trained}
+        moments = {"adam": 2, "sgd": 1}[self.job.trial.recipe.optimizer]
+        self._moments = [
+            {name: tf.Variable(tf.zeros_like(value)) for name, value in self._parameters.items()}
+            for _ in range(moments)
+        ]
+        self._steps = tf.Variable(0.0)
+        self._rate = tf.Variable(self.job.trial.recipe.learning_rate, dtype=tf.float32)
         self._loss_sum = tf.Variable(0.0)
         self._correct = tf.Variable(0, dtype=tf.int64)
 
-        def losses(x: Any, y: Any) -> Any:
-            logits = _apply(graph, self._params, x)
-            right = tf.reduce_sum(tf.cast(tf.argmax(logits, 1, tf.int32) == y, tf.int64))
-            each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
-            self._loss_sum.assign_add(tf.reduce_sum(each))
-            self._correct.assign_add(right)
-            return tf.reduce_mean(each)
-
-        def gradients(x: Any, y: Any) -> Any:
+        def differentiated(x: Any, y: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss = losses(x, y)
-            return loss, tape.gradient(loss, self._params)
+                logits, moved = self._apply(x, training=True)
+                loss = self._losses(logits, y)
+            gradients = tape.gradient(loss, self._parameters)
+            return loss, gradients, moved
 
         def step(x: Any, y: Any) -> None:
-            for name, gradient in gradients(x, y)[1].items():
-                parameter, velocity = self._params[name], self._velocity[name]
-                if recipe.weight_decay and name.endswith("/kernel"):
-                    gradient += recipe.weight_decay * parameter
-                if recipe.momentum:
-                    velocity.assign(recipe.momentum * velocity - self._rate * gradient)
-                    parameter.assign_add(velocity)
-                else:
-                    parameter.assign_sub(self._rate * gradient)
+            _, gradients, moved = differentiated(x, y)
+            self._update(gradients)
+            for name, value in moved.items():
+                self._arrays[name].assign(value)
 
+        def check(x: Any, y: Any) -> None:
+            self._losses(self._apply(x, training=False)[0], y)
+
+        kind = tf.int32 if self.graph.vocabulary() else tf.float32
         signature = [
-            tf.TensorSpec((None, *graph.input_shape), tf.float32),
+            tf.TensorSpec((None, *self.graph.input_shape), kind),
             tf.TensorSpec((None,), tf.int32),
         ]
-        self._gradients = tf.function(gradients, input_signature=signature)
+        self._differentiated = tf.function(differentiated, input_signature=signature)
         self._step = tf.function(step, input_signature=signature)
-        self._check = tf.function(losses, input_signature=signature)
+        self._check = tf.function(check, input_signature=signature)
 
-    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
-        self._train = train
-        self._validation = validation
+    def _losses(self, logits: Any, y: Any) -> Any:
+        """Mean cross-entropy; adds to the totals of the pass."""
+        import tensorflow as tf
+
+        if self.graph.binary():
+            logit = logits[:, 0]
+            right = (logit > 0) == (y > 0)
+            each = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(y, logit.dtype), logit)
+        else:
+            right = tf.argmax(logits, 1, tf.int32) == y
+            each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+        self._loss_sum.assign_add(tf.reduce_sum(each))
+        self._correct.assign_add(tf.reduce_sum(tf.cast(right, tf.int64)))
+        return tf.reduce_mean(each)
+
+    def _update(self, gradients: dict[str, Any]) -> None:
+        """One step of the recipe's optimizer, by its formulas."""
+        import tensorflow as tf
+
+        recipe = self.job.trial.recipe
+        self._steps.assign_add(1.0)
+        correction = tf.sqrt(1.0 - BETA_2**self._steps) / (1.0 - BETA_1**self._steps)
+        for name, found in gradients.items():
+            parameter = self._parameters[name]
+            gradient = tf.convert_to_tensor(found)
+            if recipe.weight_decay and decays(name):
+                gradient += recipe.weight_decay * parameter
+            if recipe.optimizer == "adam":
+                first, second = (moment[name] for moment in self._moments)
+                first.assign(BETA_1 * first + (1 - BETA_1) * gradient)
+                second.assign(BETA_2 * second + (1 - BETA_2) * gradient * gradient)
+                parameter.assign_sub(self._rate * correction * first / (tf.sqrt(second) + EPSILON))
+            elif recipe.momentum:
+                velocity = self._moments[0][name]
+                velocity.assign(recipe.momentum * velocity - self._rate * gradient)
+                parameter.assign_add(velocity)
+            else:
+                parameter.assign_sub(self._rate * gradient)
+
+    def _apply(self, x: Any, *, training: bool) -> tuple[Any, dict[str, Any]]:
+        """Logits for a batch, and what the moving statistics become by it."""
+        import tensorflow as tf
+
+        compute = tf.as_dtype(self.job.trial.dtype)
+        arrays = by_node(self._arrays)
+        values = {"input": x}
+        moved: dict[str, Any] = {}
+        for node in self.graph.nodes:
+            own = arrays.get(node.name, {})
+            inputs = [values[name] for name in node.inputs]
+            match node.layer:
+                case BatchNorm() as layer:
+                    value, statistics = _batch_norm(layer, own, inputs[0], training)
+                    moved |= {f"{node.name}/{name}": each for name, each in statistics.items()}
+                case Dropout(rate=rate):
+                    value = tf.nn.dropout(inputs[0], rate) if training and rate else inputs[0]
+                case layer:
+                    value = _compute(layer, own, inputs, compute)
+            values[node.name] = value
+        return tf.cast(values[self.graph.nodes[-1].name], tf.float32), moved
+
+    def load_training(self, x: Inputs, y: Labels) -> None:
+        self._train = x, y
+
+    def load_validation(self, x: Inputs, y: Labels) -> None:
+        self._validation = x, y
 
     def set_weights(self, weights: Weights) -> None:
         for name, array in weights.items():
-            self._params[name].assign(array)
-            self._velocity[name].assign(np.zeros_like(array))
+            self._arrays[name].assign(array)
+        for moment in self._moments:
+            for variable in moment.values():
+                variable.assign(np.zeros(variable.shape, np.float32))
+        self._steps.assign(0.0)
 
     def weights(self) -> Weights:
-        return {name: value.numpy() for name, value in self._params.items()}
+        return {name: value.numpy() for name, value in self._arrays.items()}
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         self._rate.assign(learning_rate)
@@ -113,7 +191,7 @@ class TensorFlow(Engine):
         self._loss_sum.assign(0.0)
         self._correct.assign(0)
         x, y = data
-        for index in batches(order, self._job.trial.batch_size):
+        for index in batches(order, self.job.trial.batch_size):
             function(tf.constant(x[index]), tf.constant(y[index]))
         samples = len(order)
         return Totals(float(self._loss_sum) / samples, int(self._correct) / samples)
@@ -122,20 +200,21 @@ class TensorFlow(Engine):
         import tensorflow as tf
 
         x, y = self._train
-        loss, gradients = self._gradients(tf.constant(x[order]), tf.constant(y[order]))
-        return float(loss), {name: value.numpy() for name, value in gradients.items()}
+        loss, gradients, _ = self._differentiated(tf.constant(x[order]), tf.constant(y[order]))
+        arrays = {name: tf.convert_to_tensor(each).numpy() for name, each in gradients.items()}
+        return float(loss), arrays
 
     def ledger(self) -> Ledger:
         import tensorflow as tf
 
-        tuned = self._job.trial.settings == "tuned"
+        tuned = self.job.trial.settings == "tuned"
         return Ledger(
-            dtype=next(iter(self._params.values())).dtype.name,
+            dtype=self.job.trial.dtype,
             compile_mode="tf.function",
-            threads=self._job.threads if tuned else None,
+            threads=self.job.threads if tuned else None,
             memory_format="channels last",
             data_path="arrays in memory, indexed, copied to a tensor a batch",
-            variables=self.variables(self._job.trial.settings, self._job.threads),
+            variables=self.variables(self.job.trial.settings, self.job.threads),
             versions={"tensorflow": tf.__version__, "numpy": np.__version__},
             device=tf.config.list_logical_devices()[0].name,
         )
@@ -144,33 +223,129 @@ class TensorFlow(Engine):
 ENGINES = (TensorFlow,)
 
 
-def _apply(graph: Graph, params: dict[str, Any], x: Any) -> Any:
-    """Logits of the graph for a batch of inputs."""
-    values = {"input": x}
-    for node in graph.nodes:
-        own = {
-            name.split("/")[1]: variable
-            for name, variable in params.items()
-            if name.startswith(f"{node.name}/")
-        }
-        values[node.name] = _compute(node.layer, own, *(values[name] for name in node.inputs))
-    return values[graph.nodes[-1].name]
+def _batch_norm(
+    layer: BatchNorm, own: dict[str, Any], x: Any, training: bool
+) -> tuple[Any, dict[str, Any]]:
+    """TensorFlow's fused kernel, which takes images: others are made images of width one.
 
-
-def _compute(layer: AnyLayer, own: dict[str, Any], x: Any) -> Any:
+    Its variance for the moving statistic divides by one value less than the graph's.
+    """
     import tensorflow as tf
 
+    channels = x.shape[-1]
+    image = x if len(x.shape) == 4 else tf.reshape(x, (-1, 1, 1, channels))
+    arrays = {name: tf.convert_to_tensor(variable) for name, variable in own.items()}
+    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        image,
+        arrays["gamma"] if layer.scale else tf.ones(channels),
+        arrays["beta"],
+        None if training else arrays["moving_mean"],
+        None if training else arrays["moving_variance"],
+        epsilon=layer.epsilon,
+        is_training=training,
+    )
+    y = tf.reshape(y, tf.shape(x))
+    y.set_shape(x.shape)
+    if not training:
+        return y, {}
+    values = tf.cast(tf.size(image) // channels, tf.float32)
+    keep = layer.momentum
+    return y, {
+        "moving_mean": keep * arrays["moving_mean"] + (1 - keep) * mean,
+        "moving_variance": keep * arrays["moving_variance"]
+        + (1 - keep) * variance * (values - 1.0) / values,
+    }
+
+
+def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: Any) -> Any:
+    """One layer; products and convolutions in the dtype `compute`."""
+    import tensorflow as tf
+
+    def array(name: str) -> Any:
+        return tf.cast(own[name], compute)
+
+    x = inputs[0]
     match layer:
-        case Conv2D():
-            convolved = tf.nn.conv2d(x, own["kernel"], strides=1, padding=layer.padding.upper())
-            return tf.nn.bias_add(convolved, own["bias"])
-        case MaxPool2D():
-            return tf.nn.max_pool2d(x, layer.pool, layer.stride, padding="VALID")
+        case Conv():
+            y = tf.nn.convolution(
+                tf.cast(x, compute), array("kernel"), layer.stride, layer.padding.upper()
+            )
+            return tf.nn.bias_add(y, array("bias")) if layer.bias else y
+        case MaxPool():
+            return tf.nn.max_pool(x, layer.window, layer.stride, layer.padding.upper())
+        case AveragePool():
+            return tf.nn.avg_pool(x, layer.window, layer.stride, layer.padding.upper())
+        case GlobalAveragePool():
+            return tf.reduce_mean(x, list(range(1, len(x.shape) - 1)))
+        case ZeroPad():
+            return tf.pad(x, ((0, 0), *layer.pads, (0, 0)))
+        case Upsample():
+            return tf.repeat(tf.repeat(x, layer.factor, 1), layer.factor, 2)
         case Flatten():
-            return tf.reshape(x, (tf.shape(x)[0], x.shape[1] * x.shape[2] * x.shape[3]))
+            return tf.reshape(x, (-1, int(np.prod(x.shape[1:]))))
+        case Add():
+            return tf.add_n(inputs)
+        case Concatenate():
+            return tf.concat(inputs, -1)
         case Dense():
-            return tf.nn.bias_add(tf.matmul(x, own["kernel"]), own["bias"])
-        case Activation(function="relu"):
-            return tf.nn.relu(x)
-        case Activation(function="tanh"):
-            return tf.tanh(x)
+            y = tf.matmul(tf.cast(x, compute), array("kernel"))
+            return tf.nn.bias_add(y, array("bias")) if layer.bias else y
+        case Activation():
+            return {"relu": tf.nn.relu, "tanh": tf.tanh, "sigmoid": tf.sigmoid}[layer.function](x)
+        case LayerNorm():
+            wide = tf.cast(x, tf.float32)
+            mean, variance = tf.nn.moments(wide, -1, keepdims=True)
+            y = tf.nn.batch_normalization(
+                wide, mean, variance, own["beta"], own["gamma"], layer.epsilon
+            )
+            return tf.cast(y, x.dtype)
+        case Embedding():
+            return tf.nn.embedding_lookup(own["embeddings"], x)
+        case PositionEmbedding():
+            return x + tf.cast(own["embeddings"], x.dtype)
+        case LSTM():
+            return _lstm(array("kernel"), array("recurrent_kernel"), array("bias"), x)
+        case SelfAttention():
+            heads = (-1, x.shape[1], layer.heads, x.shape[2] // layer.heads)
+            x = tf.cast(x, compute)
+            q, k, v = (
+                tf.transpose(tf.reshape(tf.matmul(x, array(f"{role}_kernel")), heads), (0, 2, 1, 3))
+                for role in ("query", "key", "value")
+            )
+            scores = tf.nn.softmax(tf.matmul(q * heads[3] ** -0.5, k, transpose_b=True))
+            attended = tf.transpose(tf.matmul(scores, v), (0, 2, 1, 3))
+            return tf.matmul(tf.reshape(attended, (-1, *x.shape[1:])), array("output_kernel"))
+    raise TypeError(f"no layer of TensorFlow for {layer}")
+
+
+def _lstm(kernel: Any, recurrent_kernel: Any, bias: Any, x: Any) -> Any:
+    """TensorFlow's fused kernel for a block of steps, whose gates come as i, g, f, o.
+
+    The first version of the kernel: the gradient of the second takes its gates to be in the
+    first one's order.
+    """
+    import tensorflow as tf
+
+    def reordered(array: Any) -> Any:
+        i, f, g, o = tf.split(array, 4, -1)
+        return tf.concat((i, g, f, o), -1)
+
+    x = tf.transpose(tf.cast(x, kernel.dtype), (1, 0, 2))
+    units = recurrent_kernel.shape[0]
+    zeros = tf.zeros((tf.shape(x)[1], units), x.dtype)
+    peephole = tf.zeros(units, x.dtype)
+    outputs = tf.raw_ops.BlockLSTM(
+        seq_len_max=tf.cast(tf.shape(x)[0], tf.int64),
+        x=x,
+        cs_prev=zeros,
+        h_prev=zeros,
+        w=reordered(tf.concat((kernel, recurrent_kernel), 0)),
+        wci=peephole,
+        wcf=peephole,
+        wco=peephole,
+        b=reordered(bias),
+        forget_bias=0.0,
+        cell_clip=-1.0,
+        use_peephole=False,
+    )
+    return outputs.h[-1]

@@ -1,38 +1,54 @@
 """PyTorch used directly: an eager training loop, channels last in memory when tuned."""
 
+import contextlib
+import math
 from typing import Any
 
 import numpy as np
 
 from velodrome.engines import channels_first
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.batches import batches
+from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job
 from velodrome.record import Ledger
-from velodrome.workloads.graph import (
+from velodrome.workloads.graph import Weights, by_node
+from velodrome.workloads.layers import (
+    LSTM,
     Activation,
+    Add,
     AnyLayer,
-    Conv2D,
+    AveragePool,
+    BatchNorm,
+    Concatenate,
+    Conv,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
-    Graph,
-    MaxPool2D,
-    Shape,
-    Weights,
+    GlobalAveragePool,
+    LayerNorm,
+    MaxPool,
+    PositionEmbedding,
+    SelfAttention,
+    Upsample,
+    Windowed,
+    ZeroPad,
 )
+from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 
 
 class Torch(Engine):
-    """PyTorch: `nn.Module`, autograd, `torch.optim.SGD`."""
+    """PyTorch: `torch.nn.functional`, autograd, `torch.optim`."""
 
     name = "torch"
     framework = "torch"
-    summary = "PyTorch, its own modules and training loop"
+    summary = "PyTorch, eager, its own optimizers"
+    dtypes = ("float32", "float64", "bfloat16")
 
     def __init__(self, job: Job) -> None:
         import torch
 
-        self._job = job
+        super().__init__(job)
         self._tuned = job.trial.settings == "tuned"
         if self._tuned:
             torch.set_num_threads(job.threads)
@@ -41,74 +57,98 @@ class Torch(Engine):
     def build(self) -> None:
         import torch
 
-        self._model = _model(self._job.graph).to(self._dtype)
+        trained = self.graph.parameters()
+        self._arrays = {
+            name: torch.zeros(array.shape, dtype=self._dtype, requires_grad=name in trained)
+            for name, array in channels_first.from_graph(self.graph, self._zeros()).items()
+        }
         if self._tuned:
-            self._model = self._model.to(memory_format=torch.channels_last)
-        self._loss = torch.nn.CrossEntropyLoss()
+            for array in self._arrays.values():
+                if array.ndim == 4:
+                    array.data = array.data.contiguous(memory_format=torch.channels_last)
+        self._own = by_node(self._arrays)
+        self._parameters = {name: self._arrays[name] for name in trained}
 
-    def load(self, train: tuple[Inputs, Labels], validation: tuple[Inputs, Labels]) -> None:
-        self._train = self._tensors(*train)
-        self._validation = self._tensors(*validation)
+    def _zeros(self) -> Weights:
+        return {n: np.zeros(each.shape, np.float32) for n, each in self.graph.arrays().items()}
+
+    def load_training(self, x: Inputs, y: Labels) -> None:
+        self._train = self._tensors(x, y)
+
+    def load_validation(self, x: Inputs, y: Labels) -> None:
+        self._validation = self._tensors(x, y)
 
     def _tensors(self, x: Inputs, y: Labels) -> tuple[Any, Any]:
         """Images kept as the model reads them: a view with channels first, of either order."""
         import torch
 
-        images = torch.from_numpy(x).to(self._dtype)
-        if images.ndim == 4 and not self._tuned:
-            images = images.permute(0, 3, 1, 2).contiguous()
-        return images, torch.from_numpy(y).long()
+        inputs, labels = torch.from_numpy(x), torch.from_numpy(y).long()
+        if inputs.ndim == 4:
+            inputs = inputs.to(self._dtype)
+            if not self._tuned:
+                inputs = inputs.permute(0, 3, 1, 2).contiguous()
+        return inputs, labels.to(self._dtype) if self.graph.binary() else labels
 
-    def _batch(self, data: tuple[Any, Any], index: Any) -> tuple[Any, Any]:
-        x, y = data
-        images = x[index]
-        return images.permute(0, 3, 1, 2) if self._tuned and x.ndim == 4 else images, y[index]
+    def _batch(self, data: tuple[Any, Any], order: Order) -> tuple[Any, Any]:
+        import torch
+
+        index = torch.from_numpy(order)
+        x, y = data[0][index], data[1][index]
+        return x.permute(0, 3, 1, 2) if self._tuned and x.ndim == 4 else x, y
 
     def set_weights(self, weights: Weights) -> None:
         import torch
 
-        parameters = dict(self._model.named_parameters())
         with torch.no_grad():
-            for name, array in channels_first.from_graph(self._job.graph, weights).items():
-                parameters[_parameter(name)].copy_(torch.from_numpy(array))
-        recipe = self._job.trial.recipe
-        kernels = [value for name, value in parameters.items() if name.endswith(".weight")]
-        biases = [value for name, value in parameters.items() if name.endswith(".bias")]
-        self._optimizer = torch.optim.SGD(
-            [
-                {"params": kernels, "weight_decay": recipe.weight_decay},
-                {"params": biases, "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            fused=self._tuned or None,
-        )
+            for name, array in channels_first.from_graph(self.graph, weights).items():
+                self._arrays[name].copy_(torch.from_numpy(array))
+        torch.manual_seed(self.job.trial.seed)
+        recipe = self.job.trial.recipe
+        kernels = [value for name, value in self._parameters.items() if decays(name)]
+        others = [value for name, value in self._parameters.items() if not decays(name)]
+        groups = [
+            {"params": kernels, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        fused = self._tuned or None
+        self._optimizer: Any
+        if recipe.optimizer == "adam":
+            self._optimizer = torch.optim.Adam(
+                groups, lr=recipe.learning_rate, betas=(BETA_1, BETA_2), eps=EPSILON, fused=fused
+            )
+        else:
+            self._optimizer = torch.optim.SGD(
+                groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=fused
+            )
+        self._steps = 0
 
     def weights(self) -> Weights:
-        arrays = {
-            _graph_name(name): value.detach().cpu().numpy()
-            for name, value in self._model.named_parameters()
-        }
-        return channels_first.to_graph(self._job.graph, arrays)
+        arrays = {name: value.detach().cpu().numpy() for name, value in self._arrays.items()}
+        return channels_first.to_graph(self.graph, arrays)
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         import torch
 
         self._set_learning_rate(learning_rate)
-        model, optimizer = self._model, self._optimizer
-        model.train()
         loss_sum = torch.zeros((), dtype=self._dtype)
         correct = torch.zeros((), dtype=torch.long)
-        for index in batches(order, self._job.trial.batch_size):
-            x, y = self._batch(self._train, torch.from_numpy(index))
-            logits = model(x)
-            loss = self._loss(logits, y)
-            optimizer.zero_grad(set_to_none=True)
+        for index in batches(order, self.job.trial.batch_size):
+            x, y = self._batch(self._train, index)
+            loss, right = self._loss(self._apply(x, training=True), y)
+            self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
+            self._step()
             loss_sum += loss.detach() * len(index)
-            correct += (logits.argmax(1) == y).sum()
+            correct += right
         return Totals(loss_sum.item() / len(order), correct.item() / len(order))
+
+    def _step(self) -> None:
+        """PyTorch's Adam adds epsilon behind its correction, the recipe's before it."""
+        self._steps += 1
+        if self.job.trial.recipe.optimizer == "adam":
+            for group in self._optimizer.param_groups:
+                group["eps"] = EPSILON / math.sqrt(1.0 - BETA_2**self._steps)
+        self._optimizer.step()
 
     def _set_learning_rate(self, learning_rate: float) -> None:
         """PyTorch keeps the velocity divided by -learning_rate: rescale it with the rate."""
@@ -123,35 +163,58 @@ class Torch(Engine):
     def evaluate(self) -> Totals:
         import torch
 
-        x, y = self._validation
+        samples = len(self._validation[1])
         loss_sum = correct = 0.0
-        self._model.eval()
         with torch.inference_mode():
-            for index in torch.arange(len(y)).split(self._job.trial.batch_size):
-                images, labels = self._batch((x, y), index)
-                logits = self._model(images)
-                loss_sum += self._loss(logits, labels) * len(index)
-                correct += (logits.argmax(1) == labels).sum()
-        return Totals(float(loss_sum) / len(y), float(correct) / len(y))
+            for index in batches(in_sequence(samples), self.job.trial.batch_size):
+                x, y = self._batch(self._validation, index)
+                loss, right = self._loss(self._apply(x, training=False), y)
+                loss_sum += loss * len(index)
+                correct += right
+        return Totals(float(loss_sum) / samples, float(correct) / samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         import torch
 
-        self._model.train()
-        x, y = self._batch(self._train, torch.from_numpy(order))
-        loss = self._loss(self._model(x), y)
-        names, parameters = zip(*self._model.named_parameters(), strict=True)
-        gradients = torch.autograd.grad(loss, parameters)
+        kept = {n: value.clone() for n, value in self._arrays.items() if not value.requires_grad}
+        x, y = self._batch(self._train, order)
+        loss, _ = self._loss(self._apply(x, training=True), y)
+        gradients = torch.autograd.grad(loss, list(self._parameters.values()))
+        for name, value in kept.items():
+            self._arrays[name].copy_(value)
         arrays = {
-            _graph_name(name): each.numpy() for name, each in zip(names, gradients, strict=True)
+            name: each.numpy() for name, each in zip(self._parameters, gradients, strict=True)
         }
-        return loss.item(), channels_first.to_graph(self._job.graph, arrays)
+        return loss.item(), channels_first.to_graph(self.graph, arrays)
+
+    def _loss(self, logits: Any, y: Any) -> tuple[Any, Any]:
+        """Mean cross-entropy, and the number told right."""
+        from torch.nn import functional
+
+        if self.graph.binary():
+            logit = logits[:, 0]
+            loss = functional.binary_cross_entropy_with_logits(logit, y)
+            return loss, ((logit > 0) == (y > 0)).sum()
+        return functional.cross_entropy(logits, y), (logits.argmax(1) == y).sum()
+
+    def _apply(self, x: Any, *, training: bool) -> Any:
+        """Logits for a batch; while training, moving statistics move."""
+        import torch
+
+        mixed = self.job.trial.dtype == "bfloat16"
+        values = {"input": x}
+        with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
+            for node in self.graph.nodes:
+                inputs = [values[name] for name in node.inputs]
+                own = self._own.get(node.name, {})
+                values[node.name] = _compute(node.layer, own, inputs, training)
+        return values[self.graph.nodes[-1].name].to(self._dtype)
 
     def ledger(self) -> Ledger:
         import torch
 
         return Ledger(
-            dtype=str(next(self._model.parameters()).dtype).removeprefix("torch."),
+            dtype=self.job.trial.dtype,
             compile_mode="eager",
             threads=torch.get_num_threads(),
             memory_format="channels last" if self._tuned else "channels first",
@@ -161,7 +224,7 @@ class Torch(Engine):
             device="cpu",
             notes=(
                 f"oneDNN {'available' if torch.backends.mkldnn.is_available() else 'missing'}",
-                "fused SGD" if self._tuned else "SGD",
+                f"{'fused ' if self._tuned else ''}{type(self._optimizer).__name__}",
             ),
         )
 
@@ -169,48 +232,118 @@ class Torch(Engine):
 ENGINES = (Torch,)
 
 
-def _parameter(name: str) -> str:
-    node, array = name.split("/")
-    return f"{node}.{'weight' if array == 'kernel' else array}"
+def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], training: bool) -> Any:
+    """One layer: images are (n, channels, height, width), sequences (n, length, channels)."""
+    import torch
+    from torch.nn import functional
 
-
-def _graph_name(parameter: str) -> str:
-    node, array = parameter.split(".")
-    return f"{node}/{'kernel' if array == 'weight' else array}"
-
-
-def _model(graph: Graph) -> Any:
-    """The graph as an `nn.Module`, a child a node, channels first."""
-    from torch import nn
-
-    class Model(nn.Module):
-        def forward(self, x: Any) -> Any:
-            values = {"input": x}
-            for node in graph.nodes:
-                layer = getattr(self, node.name)
-                values[node.name] = layer(*(values[name] for name in node.inputs))
-            return values[graph.nodes[-1].name]
-
-    model = Model()
-    shapes = graph.shapes()
-    for node in graph.nodes:
-        model.add_module(node.name, _module(node.layer, shapes[node.inputs[0]]))
-    return model
-
-
-def _module(layer: AnyLayer, shape: Shape) -> Any:
-    from torch import nn
-
+    x = inputs[0]
+    image = x.ndim == 4
     match layer:
-        case Conv2D():
-            return nn.Conv2d(shape[-1], layer.filters, layer.kernel, padding=layer.padding)
-        case MaxPool2D():
-            return nn.MaxPool2d(layer.pool, layer.stride)
+        case Conv():
+            convolve = functional.conv2d if image else functional.conv1d
+            kernel, bias = own["kernel"], own.get("bias")
+            return _windowed(
+                layer, x, 0.0, lambda x, pads: convolve(x, kernel, bias, layer.stride, pads)
+            )
+        case MaxPool():
+            pool = functional.max_pool2d if image else functional.max_pool1d
+            return _windowed(
+                layer, x, -math.inf, lambda x, pads: pool(x, layer.window, layer.stride, pads)
+            )
+        case AveragePool():
+            mean = functional.avg_pool2d if image else functional.avg_pool1d
+
+            def pooled(x: Any) -> Any:
+                return _windowed(
+                    layer, x, 0.0, lambda x, pads: mean(x, layer.window, layer.stride, pads)
+                )
+
+            if layer.padding == "valid":
+                return pooled(x)
+            return pooled(x) / pooled(torch.ones_like(x[:1]))
+        case GlobalAveragePool():
+            return x.mean((2, 3) if image else 1)
+        case ZeroPad():
+            return functional.pad(x, (*layer.pads[1], *layer.pads[0]))
+        case Upsample():
+            return functional.interpolate(x, scale_factor=layer.factor, mode="nearest")
         case Flatten():
-            return nn.Flatten()
+            return x.flatten(1)
+        case Add():
+            return sum(inputs[1:], x)
+        case Concatenate():
+            return torch.cat(inputs, 1 if image else -1)
         case Dense():
-            return nn.Linear(shape[-1], layer.units)
-        case Activation(function="relu"):
-            return nn.ReLU()
-        case Activation(function="tanh"):
-            return nn.Tanh()
+            return functional.linear(x, own["kernel"], own.get("bias"))
+        case Activation():
+            return getattr(torch, layer.function)(x)
+        case Dropout():
+            return functional.dropout(x, layer.rate, training)
+        case BatchNorm():
+            if x.ndim == 3:
+                return _batch_norm(layer, own, x.mT, training).mT
+            return _batch_norm(layer, own, x, training)
+        case LayerNorm():
+            return functional.layer_norm(x, x.shape[-1:], own["gamma"], own["beta"], layer.epsilon)
+        case Embedding():
+            return functional.embedding(x, own["embeddings"])
+        case PositionEmbedding():
+            return x + own["embeddings"]
+        case LSTM():
+            # PyTorch's gates come in the graph's order; its second bias stays at zero.
+            state = x.new_zeros(1, len(x), layer.units)
+            bias = own["bias"]
+            arrays = own["kernel"], own["recurrent_kernel"], bias, torch.zeros_like(bias)
+            _, h, _ = torch.lstm(x, (state, state), arrays, True, 1, 0.0, training, False, True)
+            return h[0]
+        case SelfAttention():
+            q, k, v = (
+                functional.linear(x, own[f"{role}_kernel"])
+                .unflatten(-1, (layer.heads, -1))
+                .transpose(1, 2)
+                for role in ("query", "key", "value")
+            )
+            attended = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+            return functional.linear(attended, own["output_kernel"])
+    raise TypeError(f"no layer of PyTorch for {layer}")
+
+
+def _windowed(layer: Windowed, x: Any, filler: float, function: Any) -> Any:
+    """Apply a function of (inputs with channels first, padding on both sides of each axis).
+
+    PyTorch pads both sides alike; an odd pad is put there before.
+    """
+    from torch.nn import functional
+
+    if x.ndim == 3:
+        x = x.mT
+    pads = layer.pads((*x.shape[2:], x.shape[1]))
+    even = [after for before, after in pads if before == after]
+    if len(even) < len(pads):
+        around = [pad for axis in reversed(pads) for pad in axis]
+        x, even = functional.pad(x, around, value=filler), [0] * len(pads)
+    y = function(x, even)
+    return y.mT if y.ndim == 3 else y
+
+
+def _batch_norm(layer: BatchNorm, own: dict[str, Any], x: Any, training: bool) -> Any:
+    """PyTorch's moving variance divides by one value less than the graph's: set right after."""
+    from torch.nn import functional
+
+    mean, variance = own["moving_mean"], own["moving_variance"]
+    before = variance * layer.momentum if training else None
+    y = functional.batch_norm(
+        x,
+        mean,
+        variance,
+        own.get("gamma"),
+        own["beta"],
+        training,
+        1.0 - layer.momentum,
+        layer.epsilon,
+    )
+    if before is not None:
+        # By `data`, since autograd keeps the statistics, though in training it does not use them.
+        variance.data.lerp_(before, x.shape[1] / x.numel())
+    return y

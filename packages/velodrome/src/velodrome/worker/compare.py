@@ -41,7 +41,7 @@ def compare(job: Job, emit: Emit) -> None:
     """
     comparison = job.comparison
     assert comparison is not None
-    engine, _, _, imported = start(job, emit)
+    engine, *_, imported = start(job, emit)
     weights = randomness.telling_weights(job.trial, job.graph)
     if job.trial.dtype == "float64":
         weights = {name: array.astype(np.float64) for name, array in weights.items()}

@@ -12,7 +12,7 @@ from velodrome.worker import memory, randomness
 from velodrome.worker.device_memory import DeviceWatch
 from velodrome.worker.energy import Meters
 from velodrome.worker.placement import placement
-from velodrome.worker.start import Emit, start
+from velodrome.worker.start import Emit, Started, start
 
 
 def measure(job: Job, emit: Emit) -> None:
@@ -24,14 +24,15 @@ def measure(job: Job, emit: Emit) -> None:
     """
     gpus = Devices.parse(job.trial.devices).gpus
     watch, meters = DeviceWatch(gpus), Meters(gpus)
-    engine, train, validation, imported = start(job, emit)
-    emit(FirstStep(seconds=_first_step(engine, job, train)))
+    started = start(job, emit)
+    engine = started.engine
+    emit(FirstStep(seconds=_first_step(engine, job, len(started.y))))
     for number in range(1, job.trial.epochs + 1):
-        epoch = _epoch(engine, job, number, train, validation, meters)
+        epoch = _epoch(started, job, number, meters)
         watch.look()
         emit(EpochDone(number=number, epoch=epoch))
     held = Memory(
-        imported=imported, peak=memory.peak(), devices=watch.found(engine.device_memory())
+        imported=started.imported, peak=memory.peak(), devices=watch.found(engine.device_memory())
     )
     emit(Finished(memory=held, placement=placement()))
 
@@ -46,14 +47,15 @@ def _first_step(engine: Engine, job: Job, samples: int) -> float:
     return seconds
 
 
-def _epoch(
-    engine: Engine, job: Job, number: int, train: int, validation: int, meters: Meters
-) -> Epoch:
-    order = randomness.order(job.trial, number, train)
+def _epoch(started: Started, job: Job, number: int, meters: Meters) -> Epoch:
+    engine, x, y, validation, _ = started
+    order = randomness.order(job.trial, number, len(y))
     learning_rate = job.trial.recipe.learning_rate_in(number)
 
     before = meters.read()
     begin = time.perf_counter()
+    if job.trial.recipe.augments():
+        engine.load_training(randomness.epoch_images(job.trial, number, x), y)
     trained = engine.train(order, learning_rate)
     between = time.perf_counter()
     joules = meters.since(before)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from velodrome.engines.base import Order
+from velodrome.engines.base import Inputs, Order
 from velodrome.trial import Trial
+from velodrome.worker.augmentation import augmented
 from velodrome.workloads.graph import Graph, Weights
 
 
@@ -40,3 +41,8 @@ def order(trial: Trial, epoch: int, samples: int) -> Order:
     if trial.drop_last:
         return shuffled[: samples - samples % trial.batch_size]
     return shuffled
+
+
+def epoch_images(trial: Trial, epoch: int, images: Inputs) -> Inputs:
+    """The training images as an epoch, counted from 1, sees them."""
+    return augmented(images, trial.recipe, generator(trial, 4, epoch))

@@ -20,13 +20,15 @@ class Started(NamedTuple):
 
     Attributes:
         engine: with data and initial weights in place.
-        train: number of training samples.
+        x: training inputs before augmentation.
+        y: training labels.
         validation: number of validation samples.
         imported: resident bytes once the framework was loaded.
     """
 
     engine: Engine
-    train: int
+    x: Inputs
+    y: Labels
     validation: int
     imported: int
 
@@ -45,10 +47,12 @@ def start(job: Job, emit: Emit) -> Started:
     begin = time.perf_counter()
     data = datasets.load(job.data, job.trial.samples)
     engine.build()
-    engine.load(_arrays(data.train), _arrays(data.validation))
+    x, y = _arrays(data.train)
+    engine.load_training(x, y)
+    engine.load_validation(*_arrays(data.validation))
     engine.set_weights(randomness.initial_weights(job.trial, job.graph))
     emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
-    return Started(engine, len(data.train.y), len(data.validation.y), imported)
+    return Started(engine, x, y, len(data.validation.y), imported)
 
 
 def _arrays(split: Split) -> tuple[Inputs, Labels]:

@@ -32,7 +32,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     def takes(self) -> InputSpec:
         """What a data set must provide for it."""
-        return InputSpec("image", self.graph.input_shape, self.graph.classes())
+        vocabulary = self.graph.vocabulary()
+        return InputSpec(
+            "image" if vocabulary is None else "tokens",
+            self.graph.input_shape,
+            self.graph.classes(),
+            vocabulary,
+        )
 
     def digest(self) -> str:
         """SHA-256 of the graph (the recipe stands in the trial itself)."""

@@ -3,17 +3,9 @@
 from typing import Literal
 
 from velodrome.workloads.base import Workload
-from velodrome.workloads.graph import (
-    Activation,
-    Conv2D,
-    Dense,
-    Flatten,
-    Graph,
-    Initializer,
-    MaxPool2D,
-    Padding,
-    sequential,
-)
+from velodrome.workloads.graph import Graph, sequential
+from velodrome.workloads.initializers import Initializer
+from velodrome.workloads.layers import Activation, Conv, Dense, Flatten, MaxPool, Padding
 from velodrome.workloads.recipe import Recipe
 
 
@@ -24,12 +16,12 @@ def _lenet(
 ) -> Graph:
     return sequential(
         (28, 28, 1),
-        Conv2D(filters=20, kernel=(5, 5), padding=padding, initializer=initializer),
+        Conv(filters=20, window=(5, 5), padding=padding, initializer=initializer),
         Activation(function=activation),
-        MaxPool2D(),
-        Conv2D(filters=50, kernel=(5, 5), padding=padding, initializer=initializer),
+        MaxPool(),
+        Conv(filters=50, window=(5, 5), padding=padding, initializer=initializer),
         Activation(function=activation),
-        MaxPool2D(),
+        MaxPool(),
         Flatten(),
         Dense(units=500, initializer=initializer),
         Activation(function=activation),

@@ -1,7 +1,8 @@
 """The multi-layer perceptron of MXNet's own MNIST example."""
 
 from velodrome.workloads.base import Workload
-from velodrome.workloads.graph import Activation, Dense, Flatten, sequential
+from velodrome.workloads.graph import sequential
+from velodrome.workloads.layers import Activation, Dense, Flatten
 from velodrome.workloads.recipe import Recipe
 
 WORKLOADS = (
