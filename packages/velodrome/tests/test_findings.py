@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from builders import record, trial
 from velodrome import workloads
+from velodrome.parity.verdict import Verdict
 from velodrome.record import Memory, Record
 from velodrome.report import summary
 from velodrome.report.findings import RULES, Finding, findings, markdown
@@ -158,3 +159,15 @@ def test_whatever_the_report_compares_findings_are_of_engines() -> None:
     assert {each.sentence for each in findings(by_devices)} == {
         each.sentence for each in findings(summary.groups(runs))
     }
+
+
+def test_what_trains_something_else_is_not_compared() -> None:
+    runs = [*ran(500, engine="keras-torch"), *ran(1000, engine="torch")]
+    (group,) = summary.groups(results(runs))
+    verdict = Verdict(status="deviates", made="2026-01-01T00:00:00+00:00", trial=trial(), steps=9)
+    rows = tuple(
+        msgspec.structs.replace(row, verdict=verdict) if row.trial.engine == "torch" else row
+        for row in group.rows
+    )
+    assert findings([group])
+    assert not findings([msgspec.structs.replace(group, rows=rows)])

@@ -19,8 +19,9 @@ def command(
         "datasets": {name: datasets.get(name).summary for name in datasets.names()},
         "studies": {name: study.summary(name) for name in study.bundled()},
     }
+    width = max(len(name) for items in found.values() for name in items)
     for title, items in found.items():
         if kind in (None, title):
             typer.echo(f"{title}:")
             for name, summary in items.items():
-                typer.echo(f"  {name:<18} {summary}")
+                typer.echo(f"  {name:<{width}} {summary}")
