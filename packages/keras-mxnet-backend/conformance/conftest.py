@@ -14,11 +14,13 @@ OUTCOMES = "KERAS_CONFORMANCE_OUTCOMES"
 
 
 def pytest_configure(config):
+    """Declare the markers that Keras's tests use."""
     for marker in ("requires_trainable_backend", "multi_device"):
         config.addinivalue_line("markers", f"{marker}: see Keras's own conftest.py")
 
 
 def pytest_collection_modifyitems(config, items):
+    """Skip what one device cannot run; leave out names that are no names."""
     # Names that hold the address of an object differ from process to process.
     items[:] = [item for item in items if not re.search("at ?0x", item.nodeid)]
     for item in items:
@@ -27,6 +29,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def skip_if_backend(given_backend, reason):
+    """Return the marker that Keras's tests import from here."""
     return pytest.mark.skipif(backend() == given_backend, reason=reason)
 
 

@@ -89,6 +89,7 @@ def read_excluded():
 
 
 def folder_of(name):
+    """Return the folder that a test counts for."""
     parts = name.split("::")[0].split("/")
     return "backend/common" if parts[:2] == ["backend", "common"] else parts[0]
 
@@ -121,6 +122,7 @@ def report(results, yardstick, excluded, targets):
 
 
 def main():
+    """Run, then print the counts; exit with 1 where something was not expected."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("targets", nargs="*", help="folders or files of keras/src (all of them)")
     parser.add_argument("--record", action="store_true", help="write the yardstick with PyTorch")

@@ -60,6 +60,7 @@ def chosen_backend() -> str | None:
 
 
 def check_keras() -> None:
+    """Raise `ImportError` with the way out if the installed Keras is too old."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -79,6 +80,7 @@ class Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        """Find as Python does, with our loader for the modules that choose a backend."""
         if name not in BRANCHES and name != DYNAMIC_BACKEND:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -94,6 +96,7 @@ class Loader(importlib.machinery.SourceFileLoader):
     """
 
     def get_code(self, fullname: str) -> CodeType:
+        """Compile the module with our branch."""
         path = self.get_filename(fullname)
         module = ast.parse(self.get_data(path), path)
         if fullname == DYNAMIC_BACKEND:

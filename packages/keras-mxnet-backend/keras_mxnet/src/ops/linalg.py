@@ -155,9 +155,7 @@ def qr(x: Any, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     def run(values: np.ndarray) -> Any:
         flat = [np.linalg.qr(m, mode) for m in values.reshape(-1, *values.shape[-2:])]
         return tuple(
-            np.stack([pair[i] for pair in flat]).reshape(
-                *values.shape[:-2], *flat[0][i].shape
-            )
+            np.stack([pair[i] for pair in flat]).reshape(*values.shape[:-2], *flat[0][i].shape)
             for i in range(2)
         )
 
@@ -258,9 +256,7 @@ def pinv(x: Any, rcond: Any = None) -> Tensor:
         rows, columns = matrix.shape[-2:]
         result = -t(inverse @ t(up) @ inverse)
         result = result + projected(rows, matrix @ inverse) @ t(up) @ inverse @ t(inverse)
-        return [
-            result + t(inverse) @ inverse @ t(up) @ projected(columns, inverse @ matrix)
-        ]
+        return [result + t(inverse) @ inverse @ t(up) @ projected(columns, inverse @ matrix)]
 
     return host(
         lambda v: np.linalg.pinv(v, np.asarray(cutoff)).astype(v.dtype), x, gradient=gradient

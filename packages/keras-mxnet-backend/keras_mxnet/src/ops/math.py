@@ -54,9 +54,7 @@ def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> Tensor:
     targets, predictions = convert_to_tensor(targets), convert_to_tensor(predictions)
-    known = ops.logical_and(
-        ops.greater_equal(targets, 0), ops.less(targets, predictions.shape[-1])
-    )
+    known = ops.logical_and(ops.greater_equal(targets, 0), ops.less(targets, predictions.shape[-1]))
     safe = ops.where(known, targets, ops.zeros_like(targets))
     score = ops.take_along_axis(predictions, ops.expand_dims(safe, -1), -1)
     better = ops.sum(cast(ops.greater(predictions, score), "int32"), -1)
@@ -88,7 +86,9 @@ def _segment(data: Any, segment_ids: Any, num_segments: Any, reduction: str) -> 
         safe = np.where(here, places, 0)
         up = upstream[0][safe]
         if reduction == "mul":
-            up = up * np.divide(outputs[0][safe], values, out=np.zeros_like(values), where=values != 0)
+            up = up * np.divide(
+                outputs[0][safe], values, out=np.zeros_like(values), where=values != 0
+            )
         elif reduction != "add":
             winners = (values == outputs[0][safe]) & here.reshape((-1,) + (1,) * (values.ndim - 1))
             count = np.zeros(shape)
@@ -154,8 +154,7 @@ def cdist(x: Any, y: Any) -> Tensor:
 def _pair_of(x: Any) -> tuple[Tensor, Tensor]:
     if not isinstance(x, (tuple, list)) or len(x) != 2:
         raise ValueError(
-            "Input `x` should be a tuple of two tensors - real and imaginary. "
-            f"Received: x={x}"
+            f"Input `x` should be a tuple of two tensors - real and imaginary. Received: x={x}"
         )
     real, imaginary = (convert_to_tensor(part) for part in x)
     if real.shape != imaginary.shape:
@@ -165,16 +164,11 @@ def _pair_of(x: Any) -> tuple[Tensor, Tensor]:
             f"Received: x[0].shape={real.shape}, x[1].shape={imaginary.shape}"
         )
     if not _is_float(real.dtype) or not _is_float(imaginary.dtype):
-        raise ValueError(
-            "At least one tensor in input `x` is not of type float. "
-            f"Received: x={x}."
-        )
+        raise ValueError(f"At least one tensor in input `x` is not of type float. Received: x={x}.")
     return real, imaginary
 
 
-def _transform(
-    x: Any, forward: Any, adjoint: Any
-) -> tuple[Tensor, Tensor]:
+def _transform(x: Any, forward: Any, adjoint: Any) -> tuple[Tensor, Tensor]:
     """Apply a linear transform of complex arrays; its adjoint carries the gradient back."""
     real, imaginary = _pair_of(x)
     dtype = real.dtype if real.dtype == "float64" else "float32"
@@ -196,15 +190,11 @@ def fft(x: Any) -> tuple[Tensor, Tensor]:
 
 
 def fft2(x: Any) -> tuple[Tensor, Tensor]:
-    return _transform(
-        x, np.fft.fft2, lambda g: np.fft.ifft2(g) * (g.shape[-1] * g.shape[-2])
-    )
+    return _transform(x, np.fft.fft2, lambda g: np.fft.ifft2(g) * (g.shape[-1] * g.shape[-2]))
 
 
 def ifft2(x: Any) -> tuple[Tensor, Tensor]:
-    return _transform(
-        x, np.fft.ifft2, lambda g: np.fft.fft2(g) / (g.shape[-1] * g.shape[-2])
-    )
+    return _transform(x, np.fft.ifft2, lambda g: np.fft.fft2(g) / (g.shape[-1] * g.shape[-2]))
 
 
 def rfft(x: Any, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
@@ -358,9 +348,7 @@ def _overlapped(frames: Tensor, stride: int) -> Tensor:
 
     def gradient(inputs: Any, outputs: Any, upstream: Any) -> Any:
         return [
-            np.stack(
-                [upstream[0][..., i * stride : i * stride + size] for i in range(count)], -2
-            )
+            np.stack([upstream[0][..., i * stride : i * stride + size] for i in range(count)], -2)
         ]
 
     return host(forward, frames, gradient=gradient)

@@ -16,7 +16,7 @@ from keras.src.backend.common.dtypes import result_type
 from keras_mxnet.src import indexing
 from keras_mxnet.src.convert import cast, convert_to_tensor
 from keras_mxnet.src.fallback import host
-from keras_mxnet.src.invoke import invoke, invoke_all
+from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.ops.math import erf, logsumexp, rsqrt
 from keras_mxnet.src.ops.numpy import _floating
@@ -614,14 +614,10 @@ def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") 
 def _patch_places(
     sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Return where, in the padded image, each element of each patch lies.
+    """Return where each element of each patch lies in the flattened padded image.
 
-    Args:
-        sizes: height and width of the image.
-        kernel, dilation, padding, stride: as `unfold`'s, numbers or pairs.
-
-    Returns:
-        Places in the flattened padded image (kernel elements, patches), and the padding.
+    The arguments are those of `unfold`, and the image's height and width. The places come as an
+    array (kernel elements, patches), with the padding along each axis.
     """
     kernel, dilation, padding, stride = (
         _spatial(v, 2) for v in (kernel, dilation, padding, stride)
@@ -799,11 +795,13 @@ def ctc_decode(
     classes = inputs.shape[-1]
     blank = classes - 1 if mask_index is None else mask_index
     if strategy == "greedy":
+
         def greedy(scores: np.ndarray, counts: np.ndarray) -> Any:
             return _greedy(scores, counts, blank, merge_repeated)
 
         decoded, total = host(greedy, inputs, lengths)
     elif strategy == "beam_search":
+
         def beam(scores: np.ndarray, counts: np.ndarray) -> Any:
             return _beam(scores, counts, beam_width, top_paths, blank)
 
