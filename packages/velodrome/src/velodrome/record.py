@@ -189,6 +189,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         memory: None if no process came to its end.
         placement: likewise.
         steadiness: of the machine around the trial, None if no process was started.
+        ceiling: operations a second of large matrix products on this machine in the trial's
+            dtype, None if that was not measured.
         failure: None if all went well.
     """
 
@@ -208,6 +210,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     memory: Memory | None = None
     placement: Placement | None = None
     steadiness: Steadiness | None = None
+    ceiling: float | None = None
     failure: Failure | None = None
 
 

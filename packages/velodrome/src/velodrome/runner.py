@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from velodrome import datasets, engines, environment, steadiness, workloads, yaml
+from velodrome import ceiling, datasets, engines, environment, steadiness, workloads, yaml
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
 from velodrome.environment import Environment, Kind, Pins
@@ -172,7 +172,9 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
             if record.clocks:
                 after = steadiness.probe()
                 around = Steadiness(before=before, after=after)
-                record = msgspec.structs.replace(record, steadiness=around)
+                record = msgspec.structs.replace(
+                    record, steadiness=around, ceiling=_ceiling(job, machine, places)
+                )
             store.append(record)
             observer.ended(record)
     return store
@@ -193,6 +195,14 @@ def _environments(jobs: list[Job], pins: Pins, note: Callable[[str], None]) -> P
                 note(str(error))
                 made[place] = error
     return made
+
+
+def _ceiling(job: Job, machine: Machine, places: Places) -> float | None:
+    """Of the machine in the trial's dtype; so far of CPUs only."""
+    place = places.get(_place(job.trial))
+    if not isinstance(place, Environment) or place.kind != "cpu":
+        return None
+    return ceiling.measured(machine, job.trial.dtype, place)
 
 
 def _record(

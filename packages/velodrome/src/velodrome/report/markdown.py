@@ -80,6 +80,8 @@ LEGEND = {
     "left out; by its side what the framework says it had allocated",
     "joules/epoch": "spent on training an epoch, by RAPL and NVML where they can be read",
     "cost/epoch": "`s/epoch` at the price an hour; `cost to target` the time `to target` at it",
+    "of ceiling": "operations a second of the training steps, counted from the layer graph, over "
+    "those of large matrix products on this machine in the same dtype",
     "cpus, threads": "the processors a run was kept on; what the framework says of its worker "
     "threads, of all threads of the process at its end",
     "with validation": "`s/epoch` and the validation pass",

@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from velodrome.report.ceiling import share_of_ceiling
 from velodrome.report.process import cost
 from velodrome.report.summary import Group, Row, notes
 
@@ -56,6 +57,7 @@ RESOURCES: Columns = (
     ("joules/epoch", lambda row, group: _number(row.joules, ",.1f")),
     ("cost/epoch", lambda row, group: _number(cost(row.time, _price(row)), ".3g")),
     ("cost to target", lambda row, group: _number(cost(row.to_target, _price(row)), ".3g")),
+    ("of ceiling", lambda row, group: _number(share_of_ceiling(row), ".1%")),
     ("cpus", lambda row, group: _cpus(row)),
     ("threads", lambda row, group: _threads(row)),
 )
