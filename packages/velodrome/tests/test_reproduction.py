@@ -241,11 +241,11 @@ def test_a_table_is_rerun(tmp_path: Path, mxnet_environment: Environment) -> Non
     """The perceptron of 2017, on the digits."""
     path = tmp_path / "small.yaml"
     path.write_text(
-        "workloads: mlp\nengines: mxnet\ndataset: digits\nbatch_sizes: 128\n"
-        'beside: {seed: "003", workload: mlp}\n'
+        'workloads: mlp\nengines: mxnet\nbatch_sizes: 128\nbeside: {seed: "003", workload: mlp}\n'
     )
     folder = tmp_path / "run"
-    again = ["reproduce", str(path), "--epochs", "2", "--samples", "500", "--out", str(folder)]
+    again = ["reproduce", str(path), "--dataset", "digits", "--epochs", "2"]
+    again += ["--samples", "500", "--out", str(folder)]
     answer = velodrome(*again)
     assert answer.returncode == 0, answer.stderr
     assert "003-012" in answer.stdout
@@ -254,9 +254,24 @@ def test_a_table_is_rerun(tmp_path: Path, mxnet_environment: Environment) -> Non
     (row,) = (line for line in text.splitlines() if line.startswith("| 003-012"))
     assert "1 x NVIDIA Tesla K80" in row
     assert "80,000" in row
+    assert "Ours trained on digits, theirs on mnist." in text
     assert len((folder / "results.jsonl").read_text().splitlines()) == 1
     assert velodrome(*again).returncode == 0
     assert len((folder / "results.jsonl").read_text().splitlines()) == 1
+
+
+def test_where_no_figures_were_published_ours_stand_alone(
+    tmp_path: Path, mxnet_environment: Environment
+) -> None:
+    path = tmp_path / "announced.yaml"
+    path.write_text(
+        "workloads: mlp\nengines: mxnet\ndataset: digits\nepochs: 1\nbeside: {workload: imdb-rnn}\n"
+    )
+    answer = velodrome("reproduce", str(path), "--out", str(tmp_path / "run"))
+    assert answer.returncode == 0, answer.stderr
+    assert "no figures were published" in answer.stdout
+    assert "samples/s" in answer.stdout
+    assert not (tmp_path / "run" / "reproduction.md").exists()
 
 
 def test_every_published_row_is_an_engine_and_devices_that_users_type() -> None:

@@ -16,6 +16,7 @@ def command(
     engine: Annotated[str | None, typer.Option(help="Engines, instead of the table's.")] = None,
     devices: Annotated[str | None, typer.Option(help="Devices, instead of the table's.")] = None,
     epochs: Annotated[str | None, typer.Option(help="Instead of the table's.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Instead of the table's.")] = None,
     samples: Annotated[int | None, typer.Option(help="Limit on the training samples.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Fresh processes a configuration.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME unless given.")] = None,
@@ -29,6 +30,7 @@ def command(
         "engines": several(engine),
         "devices": several(devices),
         "epochs": several(epochs),
+        "dataset": dataset,
         "samples": samples,
         "repeats": repeats,
     }

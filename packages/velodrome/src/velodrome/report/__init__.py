@@ -74,7 +74,11 @@ def show_rerun(folder: Path) -> int:
     Returns:
         0 if anything was measured, 1 if there are only failures.
     """
-    return rerun.show(write([folder], Selection(), folder), folder, _console())
+    groups = write([folder], Selection(), folder)
+    if rerun.lines(groups, folder):
+        return rerun.show(groups, folder, _console())
+    _console().print("Of this no figures were published; ours alone:")
+    return show([folder])
 
 
 def _console() -> Console:

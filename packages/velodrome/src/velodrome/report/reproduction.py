@@ -10,6 +10,7 @@ from statistics import mean, median
 
 import msgspec
 
+from velodrome import engines
 from velodrome.devices import Devices
 from velodrome.published import PublishedRow
 from velodrome.record import Epoch, Record
@@ -94,7 +95,7 @@ def side_by_side(
 def _candidates(
     row: PublishedRow, study: Study, measured: Iterable[Row], published: Iterable[PublishedRow]
 ) -> list[Row]:
-    engines = {each.engine for each in published}
+    named = {each.engine for each in published}
     series = {
         str(devices(each))
         for each in published
@@ -105,7 +106,7 @@ def _candidates(
         for each in measured
         if each.trial.workload == row.workload
         and each.trial.batch_size == row.batch_total
-        and (each.trial.engine == row.engine or each.trial.engine not in engines)
+        and (each.trial.engine == row.engine or each.trial.engine not in named)
         and _on(each.trial.devices, row, series)
         and _trained_alike(each.trial, row)
     ]
@@ -282,6 +283,8 @@ def _why_not(row: PublishedRow, study: Study) -> str:
         return "never run in 2017"
     if row.workload not in study.workloads:
         return f"workload {row.workload} not asked for"
+    if row.engine not in engines.registry.all():
+        return f"there is no engine {row.engine}"
     if row.engine not in study.engines:
         return f"engine {row.engine} not asked for"
     if (on := str(devices(row))) not in study.devices:

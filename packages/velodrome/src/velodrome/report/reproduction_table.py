@@ -138,6 +138,12 @@ def meanings(lines: Iterable[Line]) -> list[str]:
         line.trial.samples or line.row.n_train for line in lines if line.trial
     }:
         found.append("Our times are scaled to their number of samples; our accuracies are not.")
+    for ours, theirs in dict.fromkeys(
+        (line.trial.dataset, line.row.dataset)
+        for line in lines
+        if line.trial and line.trial.dataset != line.row.dataset
+    ):
+        found.append(f"Ours trained on {ours}, theirs on {theirs}.")
     if any(line.trial and line.trial.epochs != line.row.epochs for line in lines):
         found.append("Where the epochs differ, accuracies cannot be compared.")
     if any(line.theirs.memory or (line.ours and line.ours.memory) for line in lines):

@@ -14,15 +14,10 @@ from velodrome.report.summary import Group
 FILE = "reproduction.md"
 
 
-def write(groups: Sequence[Group], folder: Path) -> list[Line]:
-    """Write ours beside theirs, if the folder's study reruns a table.
-
-    Returns:
-        A line for each published row and each result beside it; none if there is no table.
-    """
-    if lines := _lines(groups, folder):
-        reproduction_table.write(groups, lines, folder / FILE)
-    return lines
+def write(groups: Sequence[Group], folder: Path) -> None:
+    """Write ours beside theirs, if the folder's study reruns a table."""
+    if found := lines(groups, folder):
+        reproduction_table.write(groups, found, folder / FILE)
 
 
 def show(groups: Sequence[Group], folder: Path, console: Console) -> int:
@@ -31,13 +26,17 @@ def show(groups: Sequence[Group], folder: Path, console: Console) -> int:
     Returns:
         0 if anything was measured, 1 if there are only failures.
     """
-    lines = _lines(groups, folder)
-    console.print(reproduction_table.SideBySide(folder.name, lines))
+    found = lines(groups, folder)
+    console.print(reproduction_table.SideBySide(folder.name, found))
     console.print(f"report: {folder / FILE}", soft_wrap=True)
     return 0 if any(row.done for group in groups for row in group.rows) else 1
 
 
-def _lines(groups: Sequence[Group], folder: Path) -> list[Line]:
+def lines(groups: Sequence[Group], folder: Path) -> list[Line]:
+    """A line for each published row of the folder's study and each result beside it.
+
+    None if the study reruns no table, or nothing of its table was published.
+    """
     path = folder / store.STUDY
     wanted = study.load(str(path)) if path.exists() else None
     if wanted is None or wanted.beside is None:
