@@ -1586,6 +1586,8 @@ def nanpercentile(
 
 
 def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    if axis == ():
+        return _floating(x)
     return nanquantile(x, 0.5, axis, keepdims=keepdims)
 
 
@@ -1729,7 +1731,12 @@ def unique(
 ) -> Any:
     x = convert_to_tensor(x)
     found = np.unique(
-        x.numpy(), return_index=True, return_inverse=True, return_counts=True, axis=axis
+        x.numpy(),
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+        axis=axis,
+        equal_nan=False,
     )
     values, index, inverse, counts = found
     if axis is None:
