@@ -17,6 +17,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from builders import record, trial
 from velodrome import record as records
 from velodrome import report
+from velodrome.parity.verdict import Verdict, keep
 from velodrome.record import Record
 from velodrome.store import RESULTS
 
@@ -32,13 +33,17 @@ pytestmark = pytest.mark.skipif(
 SPEEDS = {"jax": 1.0, "keras-jax": 1.25, "mxnet": 2.0, "keras-mxnet": 2.5, "torch": 4.0}
 
 
+# Quicker than all, but it trains something else.
+CHEAT = "tensorflow"
+
+
 def results() -> list[Record]:
     measured = [
         record(
             trial(engine=engine, batch_size=batch_size, repeat=repeat),
             seconds=(pace * 1.5, pace, pace * (1 + repeat / 100)),
         )
-        for engine, seconds in SPEEDS.items()
+        for engine, seconds in {**SPEEDS, CHEAT: 0.1}.items()
         for batch_size, pace in ((64, seconds), (256, seconds / 2))
         for repeat in range(2)
     ]
@@ -50,6 +55,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "a-run"
     folder.mkdir()
     (folder / RESULTS).write_bytes(b"".join(records.encode(one) + b"\n" for one in results()))
+    for engine, status in (("jax", "parity"), (CHEAT, "deviates")):
+        keep(
+            Verdict(
+                status=status,
+                reason="" if status == "parity" else "gradients differ",
+                made="2026-01-01T00:00:00+00:00",
+                trial=trial(engine=engine),
+                steps=10,
+            ),
+            folder,
+        )
     report.write([folder], report.Selection(), folder)
     return folder
 
@@ -138,9 +154,16 @@ def test_the_answer_comes_first_and_the_ranking_is_right(opened: Browser) -> Non
     answer = opened.find_element(By.ID, "answer").text
     assert answer.startswith("jax is fastest in 2 of 2 comparisons")
     ranked = shown(opened, "#group-1 table:first-of-type tbody th")
-    assert ranked[:6] == ["jax", "keras-jax", "mxnet", "keras-mxnet", "torch", "neon"]
+    assert ranked[:7] == ["jax", "keras-jax", "mxnet", "keras-mxnet", "torch", CHEAT, "neon"]
     ratios = shown(opened, "#group-1 td.ratio")
     assert [float(ratio) for ratio in ratios] == pytest.approx([1.0, 0.8, 0.5, 0.4, 0.25])
+
+
+def test_an_engine_that_deviates_is_flagged(opened: Browser) -> None:
+    told = shown(opened, "#parity tbody tr")
+    assert any(CHEAT in line and "DEVIATES" in line for line in told)
+    assert any("gradients differ" in line for line in told)
+    assert any("jax" in line and "at parity" in line for line in told)
 
 
 def test_a_failure_is_told_with_its_command(opened: Browser) -> None:
@@ -154,14 +177,20 @@ def test_a_filter_holds_everywhere(opened: Browser) -> None:
     Select(opened.find_element(By.NAME, "batch_size")).select_by_visible_text("batch 256")
     click(opened, opened.find_element(By.CSS_SELECTOR, "[name=engine][value=torch]"))
     lines = shown(opened, "#every tbody tr")
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all("batch 256" in line and "torch" not in line for line in lines)
     assert [group.split("\n")[0] for group in shown(opened, "details.group > summary h3")] == [
         "batch 256"
     ]
-    assert names_drawn(opened, "throughput") == ["jax", "keras-jax", "keras-mxnet", "mxnet"]
+    assert names_drawn(opened, "throughput") == [
+        "jax",
+        "keras-jax",
+        "keras-mxnet",
+        "mxnet",
+        f"{CHEAT} (deviates)",
+    ]
     click(opened, opened.find_element(By.CSS_SELECTOR, "#filters [type=reset]"))
-    until(opened, lambda page: len(shown(page, "#every tbody tr")) == 11)
+    until(opened, lambda page: len(shown(page, "#every tbody tr")) == 13)
 
 
 def test_search_and_sort(opened: Browser) -> None:
@@ -180,7 +209,7 @@ def test_search_and_sort(opened: Browser) -> None:
     assert shown(opened, "#every [aria-sort=ascending]") == [heading.text]
     opened.find_element(By.ID, "search").send_keys("keras mxnet")
     assert set(column(1)) == {"keras-mxnet"}
-    assert opened.find_element(By.ID, "count").text == "2 of 11 shown"
+    assert opened.find_element(By.ID, "count").text == "2 of 13 shown"
 
 
 def test_a_figure_answers_to_the_pointer(opened: Browser) -> None:

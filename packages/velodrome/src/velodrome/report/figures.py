@@ -96,7 +96,9 @@ def _keras_over_native(rows: Sequence[Row]) -> list[Chart]:
 
 def _ratio(row: Row, below: Row) -> Point:
     ratio = compare(_speeds(row), _speeds(below), of="throughput")
-    text = f"{row.label} reaches {ratio.ratio:.2f} of {below.label} at batch {row.trial.batch_size}"
+    text = (
+        f"{_name(row)} reaches {ratio.ratio:.2f} of {_name(below)} at batch {row.trial.batch_size}"
+    )
     if ratio.low is not None:
         text += f" ({ratio.low:.2f} to {ratio.high:.2f} at {ratio.level:.0%})"
     return Point(x=row.trial.batch_size, y=ratio.ratio, low=ratio.low, high=ratio.high, text=text)
@@ -223,7 +225,7 @@ def _accuracy_over_time(rows: Sequence[Row]) -> list[Chart]:
     found = []
     for facet in _facets(rows):
         series = tuple(
-            _of_engine(row.label, row.trial.engine, _learning(row)) for row in facet.rows
+            _of_engine(_name(row), row.trial.engine, _learning(row)) for row in facet.rows
         )
         found.append(
             _chart(
@@ -243,7 +245,9 @@ def _learning(row: Row) -> tuple[Point, ...]:
     points, seconds = [], 0.0
     for number, epoch in enumerate(record.epochs, 1):
         seconds += epoch.train_seconds
-        text = f"{row.label}, epoch {number}: {epoch.validation_accuracy:.4f} after {seconds:.2f} s"
+        text = (
+            f"{_name(row)}, epoch {number}: {epoch.validation_accuracy:.4f} after {seconds:.2f} s"
+        )
         points.append(Point(x=seconds, y=epoch.validation_accuracy, text=text))
     return tuple(points)
 
@@ -362,7 +366,7 @@ def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
         Point(
             x=(_started(record) - began) / 60,
             y=one.samples_sec / (row.samples_sec or 1.0),
-            text=f"{row.label}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
+            text=f"{_name(row)}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
             f"{one.samples_sec:,.0f} samples/s",
         )
         for row in rows
@@ -497,7 +501,7 @@ def _facets(rows: Sequence[Row], *free: str, each_engine: bool = False) -> list[
         common = words(row.trial)
         common = {field: text for field, text in common.items() if field not in hidden}
         if each_engine:
-            common = {"engine": row.label, **common}
+            common = {"engine": _name(row), **common}
         machine = row.records[0].machine
         if len(machines) > 1:
             common["machine"] = f"{machine.cpu}, {machine.cores} cores"
@@ -545,7 +549,7 @@ def _over_batch_size(
         middle = value(row)
         if middle is None:
             continue
-        text = f"{row.label}, batch {row.trial.batch_size}: {_short(middle)} {unit}"
+        text = f"{_name(row)}, batch {row.trial.batch_size}: {_short(middle)} {unit}"
         low, high = _span(row) if unit == "samples/s" else (None, None)
         if low is not None and high is not None:
             text += f", {len(row.processes)} runs from {_short(low)} to {_short(high)}"
@@ -570,7 +574,7 @@ def _bars(
     found = []
     unit = title.rpartition("(")[2].rstrip(")")
     for facet in _facets(rows):
-        split = {row.label: parts(row) for row in facet.rows}
+        split = {_name(row): parts(row) for row in facet.rows}
         names = list(dict.fromkeys(name for each in split.values() for name in each))
         series = tuple(
             Series(
@@ -606,9 +610,13 @@ def _bars(
 def _by_label(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
     """Rows by label and engine, the labels in order."""
     together: dict[tuple[str, str], list[Row]] = {}
-    for row in sorted(rows, key=lambda row: row.label):
-        together.setdefault((row.label, row.trial.engine), []).append(row)
+    for row in sorted(rows, key=lambda row: _name(row)):
+        together.setdefault((_name(row), row.trial.engine), []).append(row)
     return together
+
+
+def _name(row: Row) -> str:
+    return f"{row.label} (deviates)" if row.deviates else row.label
 
 
 def _of_engine(label: str, engine: str, points: tuple[Point, ...]) -> Series:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from velodrome import record as records
-from velodrome.report import figures, findings, markdown, summary, table
+from velodrome.parity.verdict import Verdict
+from velodrome.report import figures, findings, markdown, parity, summary, table
 from velodrome.report.chart import HUES, Chart
 from velodrome.report.summary import Group, Row
 from velodrome.report.words import differing, line
@@ -64,6 +65,7 @@ def render(
         by=_FILTERS[groups[0].rows[0].by] if groups else "",
         filters=_filters(groups),
         kinds=[kind for kind in figures.KINDS if any(each.kind == kind.name for each in charts)],
+        parity=_parity(groups),
         ledgers=_ledgers(groups),
         failures=_failures(groups),
         every=_every(groups),
@@ -263,6 +265,25 @@ def _status(row: Row) -> tuple[str, str]:
     kinds = sorted({record.status for record in row.failed})
     text = ", ".join(kinds) or "ok"
     return text, text
+
+
+def _parity(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The verdicts on the engines, a table for each set that was compared."""
+    verdicts: list[Verdict] = []
+    for row in (row for group in groups for row in group.rows):
+        if row.verdict is not None and row.verdict not in verdicts:
+            verdicts.append(row.verdict)
+    return [
+        {
+            "title": parity.title(alike),
+            "names": [name for name, _ in parity.COLUMNS],
+            "lines": [
+                {"verdict": each, "cells": [cell(each) for _, cell in parity.COLUMNS]}
+                for each in sorted(alike, key=lambda verdict: verdict.trial.engine)
+            ],
+        }
+        for alike in parity.together(verdicts)
+    ]
 
 
 def _ledgers(groups: Sequence[Group]) -> list[dict[str, Any]]:
