@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,10 +111,14 @@ class Keras(Engine):
         return model
 
     def load_training(self, x: Inputs, y: Labels) -> None:
-        self._train = x, y
+        self._train = x, self._labels(y)
 
     def load_validation(self, x: Inputs, y: Labels) -> None:
-        self._validation = x, y
+        self._validation = x, self._labels(y)
+
+    def _labels(self, y: Labels) -> Labels:
+        """In the shape of the logits, where there is one a sample."""
+        return y[:, None] if self.graph.binary() else y
 
     def set_weights(self, weights: Weights) -> None:
         _write(self._model, weights)
@@ -153,16 +158,19 @@ class Keras(Engine):
         )
         return _totals(logs)
 
+    @cached_property
+    def _stepping(self) -> Any:
+        import keras
+
+        return self._compiled(keras.optimizers.SGD(_LONG_STEP), 0.0)
+
     def gradients(self, order: Order) -> tuple[float, Weights]:
         """What `fit` does in one step of plain gradient descent on a copy of the model.
 
         The step is so long that the weights it starts from vanish against it: the
         gradients keep float32's full precision, and a power of two rounds nothing.
         """
-        import keras
-
-        model = self._compiled(keras.optimizers.SGD(_LONG_STEP), 0.0)
-        before = self.weights()
+        model, before = self._stepping, self.weights()
         _write(model, before)
         x, y = self._train
         history = model.fit(

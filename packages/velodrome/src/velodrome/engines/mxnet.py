@@ -247,10 +247,9 @@ def _compute(F: Any, layer: AnyLayer, own: dict[str, Any], inputs: list[Any], sh
     image = len(shape) == 3
     match layer:
         case Conv():
-            kernel = own["kernel"] if image else F.expand_dims(own["kernel"], 2)
             options = {"num_filter": layer.filters, "no_bias": not layer.bias}
             return _windowed(
-                F, layer, x, shape, 0.0, F.Convolution, kernel, own.get("bias"), **options
+                F, layer, x, shape, 0.0, F.Convolution, own["kernel"], own.get("bias"), **options
             )
         case MaxPool():
             return _windowed(F, layer, x, shape, -3e38, F.Pooling, pool_type="max")
@@ -313,8 +312,13 @@ def _product(F: Any, x: Any, kernel: Any, units: int, bias: Any = None) -> Any:
 
 
 def _padded(F: Any, x: Any, pads: tuple[tuple[int, int], ...], filler: float) -> Any:
+    """`F.pad` takes images: a sequence goes through it as one of height one."""
+    sequence = len(pads) == 1
+    if sequence:
+        x, pads = F.expand_dims(x, 2), ((0, 0), *pads)
     width = (0, 0, 0, 0, *(pad for axis in pads for pad in axis))
-    return F.pad(x, mode="constant", pad_width=width, constant_value=filler)
+    y = F.pad(x, mode="constant", pad_width=width, constant_value=filler)
+    return F.reshape(y, (0, 0, -1)) if sequence else y
 
 
 def _windowed(
@@ -327,26 +331,25 @@ def _windowed(
     *arrays: Any,
     **options: Any,
 ) -> Any:
-    """Apply a convolution or pooling; a sequence goes through as an image of height one.
+    """Apply a convolution or pooling, which take channels first.
 
     MXNet pads both sides alike; an odd pad is put there before.
     """
-    window, stride, pads = layer.window, layer.stride, layer.pads(shape)
+    pads = layer.pads(shape)
     sequence = len(shape) == 2
     if sequence:
-        x = F.expand_dims(F.transpose(x, (0, 2, 1)), 2)
-        window, stride, pads = (1, *window), (1, *stride), ((0, 0), *pads)
+        x = F.transpose(x, (0, 2, 1))
     if any(before != after for before, after in pads):
-        x, pads = _padded(F, x, pads, filler), ((0, 0), (0, 0))
+        x, pads = _padded(F, x, pads, filler), ((0, 0),) * len(pads)
     y = operator(
         x,
         *(array for array in arrays if array is not None),
-        kernel=window,
-        stride=stride,
+        kernel=layer.window,
+        stride=layer.stride,
         pad=tuple(after for _, after in pads),
         **options,
     )
-    return F.transpose(F.reshape(y, (0, 0, -1)), (0, 2, 1)) if sequence else y
+    return F.transpose(y, (0, 2, 1)) if sequence else y
 
 
 def _lstm(F: Any, layer: LSTM, own: dict[str, Any], x: Any) -> Any:
