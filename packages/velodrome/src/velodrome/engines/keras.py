@@ -10,6 +10,7 @@ import numpy as np
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.mxnet import MXNet, import_mxnet
 from velodrome.engines.tensorflow import TensorFlow
+from velodrome.failures import Unsupported
 from velodrome.job import Job
 from velodrome.record import Ledger
 from velodrome.trial import Settings
@@ -79,11 +80,16 @@ class Keras(Engine):
             keras.config.set_dtype_policy("mixed_bfloat16")
         keras.utils.set_random_seed(self.job.trial.seed)
         optimizer = (
-            keras.optimizers.Adam(recipe.learning_rate, BETA_1, BETA_2, EPSILON)
+            self._adam()(recipe.learning_rate, BETA_1, BETA_2, EPSILON)
             if recipe.optimizer == "adam"
             else keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)
         )
         self._model = self._compiled(optimizer, recipe.weight_decay)
+
+    def _adam(self) -> Any:
+        import keras
+
+        return keras.optimizers.Adam
 
     def _compiled(self, optimizer: Any, weight_decay: float) -> Any:
         """A model of the job's graph, ready for `fit`.
@@ -133,7 +139,8 @@ class Keras(Engine):
         import keras
 
         return {
-            name: keras.ops.convert_to_numpy(_variable(model, name)).reshape(array.shape)
+            # Copied: what a backend answers may be the variable's own memory.
+            name: np.array(keras.ops.convert_to_numpy(_variable(model, name))).reshape(array.shape)
             for name, array in self.graph.arrays().items()
         }
 
@@ -239,6 +246,21 @@ class KerasTensorFlow(Keras):
         """As for TensorFlow itself."""
         return super().variables(settings, threads) | TensorFlow.variables(settings, threads)
 
+    def _adam(self) -> Any:
+        """Keras's Adam, given an embedding's gradient as a whole.
+
+        TensorFlow gives it as a list of rows in which a word stands as often as in the batch,
+        and Keras squares the rows before it adds them.
+        """
+        import keras
+        import tensorflow as tf
+
+        class Adam(keras.optimizers.Adam):
+            def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+                super().update_step(tf.convert_to_tensor(gradient), variable, learning_rate)
+
+        return Adam
+
 
 class KerasJax(Keras):
     """Keras on JAX."""
@@ -263,6 +285,23 @@ class KerasTorch(Keras):
             import torch
 
             torch.set_num_threads(job.threads)
+
+    def build(self) -> None:
+        """As on the others.
+
+        Raises:
+            Unsupported: an average pool pads unevenly, and this backend counts such a pad.
+        """
+        shapes = self.graph.shapes()
+        for node in self.graph.nodes:
+            if isinstance(node.layer, AveragePool):
+                pads = node.layer.pads(shapes[node.inputs[0]])
+                if any(before != after for before, after in pads):
+                    raise Unsupported(
+                        "Keras on PyTorch counts padded values in the mean of an average pool "
+                        "that pads its two sides differently"
+                    )
+        super().build()
 
     def _threads(self) -> int | None:
         import torch
