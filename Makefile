@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 VELODROME := packages/velodrome
 BACKEND := packages/keras-mxnet-backend
 
-.PHONY: bench test test-velodrome test-backend check format clean
+.PHONY: bench test test-velodrome test-backend conformance check format clean
 
 bench: $(VENV)/installed
 	$(BIN)/velodrome run quickstart
@@ -18,6 +18,10 @@ test-velodrome: $(VENV)/developing
 
 test-backend: .venv-mxnet/developing
 	.venv-mxnet/bin/python -m pytest $(BACKEND)/tests
+
+# Keras's own tests against the backend, all of them; PART=ops/nn_test.py runs a part.
+conformance: .venv-mxnet/developing
+	.venv-mxnet/bin/python $(BACKEND)/conformance/run.py $(PART)
 
 check: $(VENV)/developing
 	$(BIN)/ruff format --check .
