@@ -1,10 +1,11 @@
 """How often `velodrome.statistics` claims a difference that is not there, and misses one that is.
 
     python benchmarks/aa_power.py                    simulated noise of several kinds
-    python benchmarks/aa_power.py --pool pool.json   processes of one engine, measured
+    python benchmarks/aa_power.py --pool runs/pool   processes of one engine, measured
 
-A pool is a JSON list with one throughput (samples/s) a process. Comparisons are drawn from
-it without replacement, so no process is on both sides. Tables are Markdown.
+A pool is the run folder of one configuration with many repeats, or a JSON list with one
+throughput (samples/s) a process. Comparisons are drawn from it without replacement, so no
+process is on both sides. Tables are Markdown.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from velodrome import store
+from velodrome.report.process import results
 from velodrome.statistics import (
     compare,
     draw_verdicts,
@@ -178,6 +181,10 @@ def table_row(first: object, cells: Iterable[str]) -> None:
 
 
 def read_pool(path: Path) -> Floats:
+    if path.is_dir():
+        return np.array(
+            [one.figures.samples_sec for one in results(store.read(path)) if one.figures]
+        )
     try:
         pool = np.asarray(json.loads(path.read_text()), dtype=float)
     except (OSError, ValueError, TypeError) as error:
@@ -189,7 +196,7 @@ def read_pool(path: Path) -> Floats:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pool", type=Path, help="JSON list: one throughput a process")
+    parser.add_argument("--pool", type=Path, help="run folder, or JSON list")
     parser.add_argument("--draws", type=int, default=10_000, help="comparisons a cell")
     options = parser.parse_args()
     if options.pool:

@@ -66,25 +66,24 @@ def outside(options: argparse.Namespace) -> None:
 
 def inside(rounds: int) -> None:
     """Alternate epochs of the engine and of the bare loop; print the ratios as JSON."""
-    from velodrome import datasets, engines
+    from velodrome import engines
     from velodrome.job import Job
     from velodrome.worker import placement, randomness
     from velodrome.worker.start import start
 
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     placement.pin(job.cpus)
-    engine, samples, _, _ = start(job, lambda event: None)
+    started = start(job, lambda event: None)
+    engine = started.engine
     trial = job.trial
     rate = trial.recipe.learning_rate
-    data = datasets.load(job.data, trial.samples).train
-    x = data.x.astype(np.float32) / np.float32(255)
     module = (
         "keras"
         if trial.engine.startswith("keras-")
         else engines.registry.get(trial.engine).framework
     )
     bare = importlib.import_module(f"bare.{module}").trainer(
-        x, data.y, trial.batch_size, job.threads, rate
+        started.x, started.y, trial.batch_size, job.threads, rate
     )
 
     def seconds(what: str, order: np.ndarray) -> float:
@@ -97,7 +96,7 @@ def inside(rounds: int) -> None:
 
     ratios = []
     for number in range(rounds + 2):
-        order = randomness.order(trial, number + 1, samples)
+        order = randomness.order(trial, number + 1, len(started.y))
         pair = ("engine", "bare") if number % 2 else ("bare", "engine")
         taken = {what: seconds(what, order) for what in pair}
         if number > 1:  # the first two rounds compile and warm up
