@@ -1,6 +1,7 @@
 """Our own packages as a worker runs them: a snapshot, its digest, and a folder that holds it."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from functools import cache, cached_property
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
+
+from velodrome.engines import OWN
 
 # All of velodrome that runs in a worker. It may import nothing else of velodrome (a test sees
 # to it), and a change to anything else makes no result stale.
@@ -77,11 +80,17 @@ class Sources:
 def sources(framework: str) -> Sources:
     """What runs in the environment of a framework, as it was when first asked for."""
     files = dict(_package("velodrome", WORKER))
+    if own := os.environ.get(OWN):
+        files |= {f"velodrome/engines/{path.name}": path.read_bytes() for path in _modules(own)}
     backend = _backend() if framework == "mxnet" else None
     if backend is not None:
         files |= dict(_package(_BACKEND_PACKAGE))
         files |= dict(_metadata(backend))
     return Sources(files)
+
+
+def _modules(folder: str) -> list[Path]:
+    return sorted(Path(folder).glob("*.py"))
 
 
 def has_backend() -> bool:

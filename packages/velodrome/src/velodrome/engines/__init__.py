@@ -1,6 +1,17 @@
-"""The engines that race: a file an engine, each with a tuple `ENGINES`."""
+"""The engines that race: a file an engine, each with a tuple `ENGINES`.
+
+Engines of one's own lie in a folder that `VELODROME_ENGINES` names: they are found, raced and
+compared like these.
+"""
+
+import os
 
 from velodrome.engines.base import Engine
 from velodrome.registry import Registry
+
+OWN = "VELODROME_ENGINES"
+
+if _folder := os.environ.get(OWN):
+    __path__.append(_folder)
 
 registry: Registry[type[Engine]] = Registry("engine", __name__, "ENGINES")

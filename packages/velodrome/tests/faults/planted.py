@@ -1,0 +1,124 @@
+"""Engines with one fault each, such as real ones have had; a comparison must catch them all."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from velodrome.engines.base import Order, Totals
+from velodrome.engines.torch import Torch
+from velodrome.job import Job
+from velodrome.workloads.graph import Weights
+
+
+class WeightsIgnored(Torch):
+    """One layer starts from weights of its own."""
+
+    name = "fault-weights-ignored"
+
+    def set_weights(self, weights: Weights) -> None:
+        name = next(name for name in reversed(weights) if name.endswith("/kernel"))
+        super().set_weights(weights | {name: np.ascontiguousarray(weights[name][::-1])})
+
+
+class BiasForgotten(Torch):
+    """The first dense layer adds no bias."""
+
+    name = "fault-bias-forgotten"
+
+    def __init__(self, job: Job) -> None:
+        self._bias = "dense1/bias"
+        super().__init__(msgspec.structs.replace(job, graph=_changed(job, "dense1", bias=False)))
+
+    def set_weights(self, weights: Weights) -> None:
+        self._given = weights[self._bias]
+        super().set_weights({n: each for n, each in weights.items() if n != self._bias})
+
+    def weights(self) -> Weights:
+        return super().weights() | {self._bias: self._given}
+
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        loss, gradients = super().gradients(order)
+        return loss, gradients | {self._bias: np.zeros_like(self._given)}
+
+
+class MomentumAhead(Torch):
+    """The velocity is applied one step ahead of itself, as Nesterov's is."""
+
+    name = "fault-momentum-off-by-one"
+
+    def set_weights(self, weights: Weights) -> None:
+        super().set_weights(weights)
+        for group in self._optimizer.param_groups:
+            group["nesterov"] = True
+
+
+class BatchSummed(Torch):
+    """Steps along the sum over the batch, where the mean belongs."""
+
+    name = "fault-sum-for-mean"
+
+    def train(self, order: Order, learning_rate: float) -> Totals:
+        return super().train(order, learning_rate * self.job.trial.batch_size)
+
+
+class LastBatchShort(Torch):
+    """Averages a last batch that is not full over a full one's size."""
+
+    name = "fault-mean-of-last-batch"
+
+    def train(self, order: Order, learning_rate: float) -> Totals:
+        size = self.job.trial.batch_size
+        rest = len(order) % size
+        if not rest or rest == len(order):
+            return super().train(order, learning_rate)
+        whole = super().train(order[:-rest], learning_rate)
+        last = super().train(order[-rest:], learning_rate * rest / size)
+        share = rest / len(order)
+        mean: Any = np.average([whole, last], axis=0, weights=[1.0 - share, share])
+        return Totals(*mean)
+
+
+class PenaltyLeftOut(Torch):
+    """Trains without weight decay."""
+
+    name = "fault-l2-left-out"
+
+    def __init__(self, job: Job) -> None:
+        recipe = msgspec.structs.replace(job.trial.recipe, weight_decay=0.0)
+        trial = msgspec.structs.replace(job.trial, recipe=recipe)
+        super().__init__(msgspec.structs.replace(job, trial=trial))
+
+
+class OtherEpsilon(Torch):
+    """Normalises batches with PyTorch's own epsilon instead of the graph's."""
+
+    name = "fault-epsilon"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(
+            msgspec.structs.replace(job, graph=_changed(job, "batchnorm1", epsilon=1e-5))
+        )
+
+
+ENGINES = (
+    WeightsIgnored,
+    BiasForgotten,
+    MomentumAhead,
+    BatchSummed,
+    LastBatchShort,
+    PenaltyLeftOut,
+    OtherEpsilon,
+)
+
+
+def _changed(job: Job, name: str, **changes: Any) -> Any:
+    """The job's graph with other parameters in one layer."""
+    nodes = tuple(
+        msgspec.structs.replace(node, layer=msgspec.structs.replace(node.layer, **changes))
+        if node.name == name
+        else node
+        for node in job.graph.nodes
+    )
+    assert nodes != job.graph.nodes
+    return msgspec.structs.replace(job.graph, nodes=nodes)

@@ -1,0 +1,233 @@
+"""Real comparisons of real engines, and of engines with planted faults."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from builders import trial
+from velodrome import engines
+from velodrome.home import home
+from velodrome.parity import kernels, verdict
+from velodrome.parity.deviation import (
+    ALLOWANCE,
+    EPSILON,
+    Deviation,
+    Quantity,
+    deviations,
+    differences,
+    nearest,
+    worst,
+)
+from velodrome.parity.verdict import Verdict
+from velodrome.workloads import registry
+from velodrome.workloads.recipe import Recipe
+
+FAULTS = Path(__file__).parent / "faults"
+
+
+def compare(
+    arguments: list[str], out: Path, variables: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Verdict]]:
+    """Run `velodrome parity` with a cache whose verdicts are its own."""
+    cache = out / "home"
+    cache.mkdir(parents=True)
+    for shared in ("environments", "datasets"):
+        (home() / shared).mkdir(parents=True, exist_ok=True)
+        (cache / shared).symlink_to(home() / shared)
+    done = subprocess.run(
+        [sys.executable, "-m", "velodrome", "parity", *arguments, "--out", str(out)],
+        env={**os.environ, "VELODROME_HOME": str(cache), **(variables or {})},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = {each.trial.engine: each for each in verdict.read(out)}
+    assert verdict.read(cache) == list(found.values())
+    return done.returncode, found
+
+
+@pytest.fixture(scope="module")
+def mlp(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Verdict]]:
+    return compare(["mlp", "--steps", "2"], tmp_path_factory.mktemp("mlp"))
+
+
+def test_every_engine_has_a_verdict_and_a_reason_if_it_is_not_at_parity(
+    mlp: tuple[int, dict[str, Verdict]],
+) -> None:
+    status, found = mlp
+    assert set(found) == set(engines.registry.all())
+    assert all(bool(each.reason) == (each.status != "parity") for each in found.values())
+    assert status == (0 if all(each.status == "parity" for each in found.values()) else 1)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["jax", "keras-jax", "keras-tensorflow", "keras-torch", "mxnet", "tensorflow", "torch"],
+)
+def test_engines_train_the_same_mathematics(
+    engine: str, mlp: tuple[int, dict[str, Verdict]]
+) -> None:
+    found = mlp[1][engine]
+    assert found.status == "parity", found.reason
+    of_layers = {each.quantity for each in found.deviations if each.kind == "gradient"}
+    parameters = registry.get("mlp").graph.parameters()
+    assert of_layers == {f"gradient of {name}" for name in parameters}
+
+
+MLP_FAULTS = [
+    "fault-weights-ignored",
+    "fault-bias-forgotten",
+    "fault-momentum-off-by-one",
+    "fault-sum-for-mean",
+    "fault-mean-of-last-batch",
+    "fault-l2-left-out",
+]
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    arguments = ["mlp", "--steps", "2", "--engine", ",".join(["torch", *MLP_FAULTS])]
+    status, found = compare(
+        arguments, tmp_path_factory.mktemp("faulty"), {engines.OWN: str(FAULTS)}
+    )
+    assert status == 1
+    return found
+
+
+@pytest.mark.parametrize("fault", MLP_FAULTS)
+def test_a_planted_fault_is_caught(fault: str, faulty: dict[str, Verdict]) -> None:
+    assert faulty["torch"].status == "parity"
+    assert faulty[fault].status == "deviates", faulty[fault].reason
+    # Not by a hair: the tolerance could be much wider.
+    assert worst(faulty[fault].deviations).excess > 3
+
+
+def test_another_epsilon_is_caught(tmp_path: Path) -> None:
+    arguments = ["cifar10-conv", "--steps", "1", "--engine", "torch,fault-epsilon"]
+    _, found = compare(arguments, tmp_path, {engines.OWN: str(FAULTS)})
+    assert found["torch"].status == "parity", found["torch"].reason
+    assert found["fault-epsilon"].status == "deviates", found["fault-epsilon"].reason
+    assert worst(found["fault-epsilon"].deviations).excess > 3
+
+
+VECTORS = arrays(np.float64, 5, elements=st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3))
+
+
+@given(VECTORS, st.floats(0.0, 1e-3), st.sampled_from(sorted(EPSILON.values())))
+def test_the_reference_is_at_parity_with_itself(
+    value: np.ndarray, noise: float, epsilon: float
+) -> None:
+    same = {"loss": Quantity(value, noise)}
+    (found,) = deviations(same, same, epsilon, 16)
+    assert found.error == 0.0
+    assert found.excess == 0.0
+    assert found.tolerance >= ALLOWANCE * epsilon
+
+
+@given(VECTORS, st.floats(1e-6, 1e-2), st.floats(0.01, 100.0))
+def test_the_tolerance_grows_with_the_noise_and_ignores_the_scale(
+    value: np.ndarray, noise: float, scale: float
+) -> None:
+    length = float(np.linalg.norm(value))
+    off = value * (1.0 + noise)
+
+    def excess(noise_of_engine: float, by: float) -> float:
+        found = {"update of a/kernel": Quantity(off * by, noise_of_engine * length * by)}
+        reference = {"update of a/kernel": Quantity(value * by, 0.0)}
+        return worst(deviations(found, reference, EPSILON["float32"], 16)).excess
+
+    assert excess(noise, 1.0) == pytest.approx(1.0 / ALLOWANCE, rel=1e-6)
+    assert excess(noise, scale) == pytest.approx(excess(noise, 1.0), rel=1e-6)
+    assert excess(noise / (2 * ALLOWANCE), 1.0) > 1.0
+
+
+def test_a_quantity_that_is_zero_is_compared_absolutely() -> None:
+    reference = {"gradient of a/bias": Quantity(np.zeros(3), 0.0)}
+    found = {"gradient of a/bias": Quantity(np.full(3, 1e-3), 1e-9)}
+    assert worst(deviations(found, reference, EPSILON["float32"], 16)).excess > 1.0
+
+
+def test_an_accuracy_may_be_off_by_a_sample() -> None:
+    reference = {"accuracy": Quantity(np.array([0.5]), 0.0)}
+    one_off = {"accuracy": Quantity(np.array([0.5 + 1 / 16]), 0.0)}
+    two_off = {"accuracy": Quantity(np.array([0.5 + 2 / 16]), 0.0)}
+    assert worst(deviations(one_off, reference, EPSILON["float32"], 16)).excess <= 1.0
+    assert worst(deviations(two_off, reference, EPSILON["float32"], 16)).excess > 1.0
+
+
+def test_what_is_missing_or_misshapen_is_named() -> None:
+    reference = {"loss": Quantity(np.zeros(2), 0.0), "gradient of a/bias": Quantity(np.zeros(3), 0)}
+    assert differences(reference, reference) == ""
+    text = differences({"loss": Quantity(np.zeros(3), 0.0)}, reference)
+    assert "no gradient of a/bias" in text
+    assert "(3,)" in text
+
+
+def a_deviation(error: float) -> Deviation:
+    return Deviation(quantity="loss", error=error, noise=1e-8, tolerance=1e-6)
+
+
+def test_of_two_draws_the_nearer_counts() -> None:
+    near, far = (a_deviation(1e-7),), (a_deviation(1e-3),)
+    assert nearest((), far) == far
+    assert nearest(near, far) == nearest(far, near) == near
+
+
+def a_verdict(**changes: object) -> Verdict:
+    return Verdict(
+        status="parity", made="2026-01-01T00:00:00+00:00", trial=trial(**changes), steps=4
+    )
+
+
+def test_a_verdict_holds_for_other_batches_and_rates_but_not_for_other_mathematics() -> None:
+    kept = [a_verdict()]
+    assert verdict.find(kept, trial(batch_size=512, data="x", epochs=9, seed=3)) == kept[0]
+    assert verdict.find(kept, trial(recipe=Recipe(learning_rate=0.5))) == kept[0]
+    for other in (
+        trial(engine="jax"),
+        trial(environment="newer"),
+        trial(settings="stock"),
+        trial(devices="gpu"),
+        trial(recipe=Recipe(learning_rate=0.05, momentum=0.9)),
+    ):
+        assert verdict.find(kept, other) is None
+        assert verdict.common(kept, [trial(), other]) is None
+
+
+def test_verdicts_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
+    old = a_verdict()
+    new = Verdict(
+        status="deviates", reason="off", made="2026-01-02T00:00:00+00:00", trial=trial(), steps=4
+    )
+    for each in (new, old):
+        verdict.keep(each, tmp_path)
+    with (tmp_path / verdict.FILE).open("ab") as file:
+        file.write(b'{"cut off')
+    assert verdict.read(tmp_path) == [new, old]
+    assert verdict.find(verdict.read(tmp_path), trial()) == new
+
+
+def test_what_really_ran_is_read_from_the_libraries_own_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "onednn_verbose,v1,info,oneDNN v3.7.3 (commit N/A)\n"
+        "noise\n"
+        "onednn_verbose,v1,primitive,exec,cpu,convolution,brgconv:avx512_core,forward,,,,,1\n"
+        "onednn_verbose,v1,primitive,exec,cpu,convolution,brgconv:avx512_core,backward,,,,,1\n"
+    )
+    (found,) = kernels.read(log)
+    assert str(found) == "oneDNN 3.7.3 (convolution x2)"
+    log.write_text("dnnl_verbose,info,oneDNN v2.4.4 (commit 5818c40)\n")
+    (found,) = kernels.read(log)
+    assert found.calls == {}
+    log.write_text("nothing of the kind\n")
+    assert kernels.read(log) == ()
