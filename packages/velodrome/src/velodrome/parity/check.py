@@ -38,7 +38,7 @@ _VARIANTS = 3
 # Where rounding tips a decision (the sign at a ReLU, the largest in a pool), an engine leaves the
 # reference by more than its noise. That is rare and another place each time; a fault is in every
 # draw of weights and batches.
-DRAWS = 4
+DRAWS = 3
 
 Report = Callable[[str], None]
 
