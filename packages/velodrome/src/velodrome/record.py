@@ -127,6 +127,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         variables: environment variables that were set for it.
         versions: of the framework and what it rests on.
         device: what it ran on, in the framework's words.
+        tf32: whether products in float32 may be rounded to TF32; None on a device without it.
+        determinism: what was asked of the framework, in its words.
         notes: anything else a reader should know.
     """
 
@@ -138,6 +140,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str]
     versions: dict[str, str]
     device: str
+    tf32: bool | None = None
+    determinism: str = ""
     notes: tuple[str, ...] = ()
 
 

@@ -1,5 +1,6 @@
 """JAX used directly: one jitted step, its state donated, the data on the device."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,7 @@ class Jax(Engine):
                 "numpy": np.__version__,
             },
             device=f"{device.platform} ({device.device_kind})",
+            determinism=f"XLA_FLAGS {os.environ.get('XLA_FLAGS', 'not set')}",
         )
 
 

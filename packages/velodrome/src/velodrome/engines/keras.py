@@ -208,6 +208,7 @@ class Keras(Engine):
                 "numpy": np.__version__,
             },
             device="cpu",
+            determinism="not asked for",
         )
 
     def _threads(self) -> int | None:

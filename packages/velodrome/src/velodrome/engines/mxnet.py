@@ -1,5 +1,6 @@
 """MXNet used directly: a Gluon block, hybridized with static allocation."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,8 @@ class MXNet(Engine):
             variables=self.variables(trial.settings, self.job.threads),
             versions={"mxnet": mx.__version__, "numpy": np.__version__},
             device=str(mx.cpu()),
+            determinism="MXNET_ENFORCE_DETERMINISM "
+            + os.environ.get("MXNET_ENFORCE_DETERMINISM", "not set"),
             notes=(f"oneDNN {'built in' if features.is_enabled('MKLDNN') else 'missing'}",),
         )
 

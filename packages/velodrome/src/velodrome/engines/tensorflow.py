@@ -217,6 +217,7 @@ class TensorFlow(Engine):
             variables=self.variables(self.job.trial.settings, self.job.threads),
             versions={"tensorflow": tf.__version__, "numpy": np.__version__},
             device=tf.config.list_logical_devices()[0].name,
+            determinism="op determinism not asked for",
         )
 
 

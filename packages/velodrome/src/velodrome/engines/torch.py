@@ -222,6 +222,8 @@ class Torch(Engine):
             variables={},
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
             device="cpu",
+            determinism="deterministic algorithms "
+            + ("only" if torch.are_deterministic_algorithms_enabled() else "not asked for"),
             notes=(
                 f"oneDNN {'available' if torch.backends.mkldnn.is_available() else 'missing'}",
                 f"{'fused ' if self._tuned else ''}{type(self._optimizer).__name__}",

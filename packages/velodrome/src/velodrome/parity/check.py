@@ -54,6 +54,7 @@ class _Answer(NamedTuple):
     outcome: Outcome
     quantities: Mapping[str, Quantity]
     kernels: tuple[Kernels, ...]
+    repeatable: bool | None
 
 
 def check(study: Study, steps: int, folder: Path, report: Report) -> Iterator[Verdict]:
@@ -203,7 +204,11 @@ def _verdict(
         except UserError as error:
             return ended("import", str(error))
         made = msgspec.structs.replace(
-            made, draws=draw + 1, ledger=answer.outcome.ledger, kernels=answer.kernels
+            made,
+            draws=draw + 1,
+            ledger=answer.outcome.ledger,
+            kernels=answer.kernels,
+            repeatable=answer.repeatable,
         )
         if answer.outcome.kind is not None:
             return ended(answer.outcome.kind, answer.outcome.reason)
@@ -237,6 +242,9 @@ def _run(job: Job, folder: Path, timeout: float, report: Report) -> _Answer:
         log=log,
         on_event=lambda event: None,
     )
-    found = deviation.read(answer) if outcome.kind is None else {}
+    done = outcome.kind is None
+    found = deviation.read(answer) if done else {}
+    repeatable = deviation.repeatable(answer) if done else None
     answer.unlink(missing_ok=True)
-    return _Answer(outcome, found, kernels.read(log) if log.exists() else ())
+    ran = kernels.read(log) if log.exists() else ()
+    return _Answer(outcome, found, ran, repeatable)

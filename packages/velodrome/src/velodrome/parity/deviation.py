@@ -75,6 +75,12 @@ def read(path: Path) -> dict[str, Quantity]:
         }
 
 
+def repeatable(path: Path) -> bool:
+    """Whether the worker found the same to the last bit when it computed it again."""
+    with np.load(path, allow_pickle=False) as file:
+        return bool(file["repeatable"])
+
+
 def deviations(
     found: Mapping[str, Quantity], reference: Mapping[str, Quantity], epsilon: float, samples: int
 ) -> tuple[Deviation, ...]:

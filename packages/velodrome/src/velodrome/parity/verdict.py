@@ -36,6 +36,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             nearest; empty if there is none.
         ledger: how the engine ran, None if it never came that far.
         kernels: the compute libraries that really ran.
+        repeatable: whether the same process found the same to the last bit when it computed
+            it again; None if it never came that far.
     """
 
     schema: int = SCHEMA
@@ -48,6 +50,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     deviations: tuple[Deviation, ...] = ()
     ledger: Ledger | None = None
     kernels: tuple[Kernels, ...] = ()
+    repeatable: bool | None = None
 
 
 def settles(verdict: Verdict, trial: Trial) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from velodrome.machine import Machine
-from velodrome.report import findings, steadiness, summary, table
+from velodrome.report import findings, ledger, steadiness, summary, table
 from velodrome.report.summary import Group, Row
 
 _GIB = 2**30
@@ -22,6 +22,7 @@ def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
         for figure in figures
         if figure.suffix == ".svg"
     ]
+    parts.append(ledger.markdown(groups))
     parts += ["Columns:\n", *(f"- {name}: {meaning}" for name, meaning in LEGEND.items())]
     parts.append(
         "\nEvery number, and failures with their last lines, is in `results.csv` and "

@@ -54,7 +54,9 @@ def compare(job: Job, emit: Emit) -> None:
         mixed = [_mixed(each, rng) for each in passes]
         for name, value in _quantities(engine, moved, weights, mixed).items():
             noise[name] = max(noise[name], float(np.linalg.norm(value - found[name])))
-    _write(comparison.answer, found, noise)
+    again = _quantities(engine, weights, weights, passes)
+    same = all(np.array_equal(found[name], value) for name, value in again.items())
+    _write(comparison.answer, found, noise, same)
     emit(Answered())
     held = Memory(imported=imported, peak=memory.peak())
     emit(Finished(memory=held, placement=placement()))
@@ -113,8 +115,11 @@ def _mixed(each: _Pass, rng: np.random.Generator) -> _Pass:
     return _Pass(batches, each.learning_rate)
 
 
-def _write(path: str, quantities: dict[str, Array], noise: dict[str, float]) -> None:
-    """An `.npz` with `value/NAME` and `noise/NAME` for each quantity."""
+def _write(
+    path: str, quantities: dict[str, Array], noise: dict[str, float], repeatable: bool
+) -> None:
+    """An `.npz` with `value/NAME` and `noise/NAME` for each quantity, and `repeatable`."""
     arrays: dict[str, Any] = {f"value/{name}": value for name, value in quantities.items()}
     arrays |= {f"noise/{name}": np.array(value) for name, value in noise.items()}
+    arrays["repeatable"] = np.array(repeatable)
     np.savez(path, **arrays)
