@@ -76,15 +76,15 @@ def show_rerun(folder: Path) -> int:
     """
     groups = write([folder], Selection(), folder)
     if rerun.lines(groups, folder):
-        return rerun.show(groups, folder, _console())
+        return rerun.show(groups, folder, _console(160))
     _console().print("Of this no figures were published; ours alone:")
     return show([folder])
 
 
-def _console() -> Console:
+def _console(width: int = 120) -> Console:
     """Of the terminal's width; where there is none, of one that the tables fit."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:

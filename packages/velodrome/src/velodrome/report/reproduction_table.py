@@ -196,7 +196,8 @@ class SideBySide:
             table.add_column(
                 heading,
                 justify="left" if column.text else "right",
-                no_wrap=not column.text or column.heading == "row",
+                no_wrap=column.heading != "on",
+                overflow="fold",
             )
         for line in ran:
             table.add_row(*(_together(column, line) for column in columns))
