@@ -93,10 +93,11 @@ def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summ
     out.mkdir(parents=True, exist_ok=True)
     csv = results_csv.text(measured)
     (out / "results.csv").write_text(csv, newline="")
-    drawn = drawing.draw(figures.charts(by_engine), out / "figures")
+    charts = figures.charts(by_engine)
+    drawn = drawing.draw(charts, out / "figures")
     markdown.write(groups, drawn, out / "report.md")
     title = ", ".join(folder.resolve().name for folder in folders)
-    (out / PAGE).write_text(page.render(title, groups, by_engine, csv))
+    (out / PAGE).write_text(page.render(title, groups, by_engine, charts, csv))
     _keep_verdicts(groups, out)
     if len(folders) == 1:
         rerun.write(by_engine, out)

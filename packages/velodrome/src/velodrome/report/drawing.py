@@ -1,11 +1,12 @@
 """Figures as files for papers, SVG and PNG."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from velodrome.report.chart import HUES, Axis, Chart, Series
+from velodrome.report.words import differing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,19 +27,16 @@ def draw(charts: Iterable[Chart], folder: Path) -> list[Path]:
     return written
 
 
-def _named(charts: Iterable[Chart]) -> Iterable[tuple[Chart, str]]:
-    """Each chart with a file name that none before it has."""
-    taken: set[str] = set()
+def _named(charts: Iterable[Chart]) -> Iterator[tuple[Chart, str]]:
+    """Each chart with a file name: its kind, its workload, what tells it from its like."""
+    by_kind: dict[str, list[Chart]] = {}
     for chart in charts:
-        fields = ("engine", "workload", "devices", "batch_size", "settings")
-        parts = [chart.kind, *(chart.shared[field] for field in fields if field in chart.shared)]
-        stem = re.sub(r"[^a-z0-9.]+", "-", "-".join(parts).lower())
-        name, number = stem, 1
-        while name in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name)
-        yield chart, name
+        by_kind.setdefault(chart.kind, []).append(chart)
+    for kind, alike in by_kind.items():
+        for chart, own in zip(alike, differing(each.shared for each in alike), strict=True):
+            parts = {"workload": chart.shared.get("workload", ""), **own}
+            name = "-".join([kind, *filter(None, parts.values())])
+            yield chart, re.sub(r"[^a-z0-9.]+", "-", name.lower())
 
 
 def _draw(chart: Chart, stem: Path) -> list[Path]:

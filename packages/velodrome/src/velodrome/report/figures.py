@@ -373,7 +373,12 @@ def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
         if len(row.processes) > 1
         for record, one in zip(row.done, row.processes, strict=True)
     ]
-    return tuple(sorted(points, key=lambda point: point.x))
+    return _thinned(sorted(points, key=lambda point: point.x))
+
+
+def _thinned(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Every n-th, where there are more than an eye can tell apart."""
+    return tuple(points[:: 1 + len(points) // 2000])
 
 
 def _kernel(rows: Sequence[Row], began: float) -> Series:
@@ -385,15 +390,15 @@ def _kernel(rows: Sequence[Row], began: float) -> Series:
         if record.steadiness
     ]
     middle = median(seconds for _, seconds in readings) if readings else 0.0
-    points = tuple(
+    points = [
         Point(
             x=(started - began) / 60,
             y=middle / seconds,
             text=f"a fixed kernel took {seconds * 1e3:.1f} ms",
         )
         for started, seconds in sorted(readings)
-    )
-    return Series(name="a fixed kernel", points=points, hue=_GREY)
+    ]
+    return Series(name="a fixed kernel", points=_thinned(points), hue=_GREY)
 
 
 def _started(record: Record) -> float:

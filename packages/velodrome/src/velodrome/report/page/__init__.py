@@ -18,11 +18,15 @@ from velodrome.report.words import differing, line
 
 _MIB = 2**20
 
+# Of more records than these the data stay in the files beside the page.
+_EMBEDDED = 5000
+
 
 def render(
     title: str,
     groups: Sequence[Group],
     by_engine: Sequence[Group],
+    charts: Sequence[Chart],
     csv: str,
     *,
     version: str = "",
@@ -33,7 +37,8 @@ def render(
     Args:
         title: what is reported, such as the run's name.
         groups: the ranking.
-        by_engine: the same results, engines ranked: what figures and findings are of.
+        by_engine: the same results, engines ranked: what findings are of.
+        charts: the figures.
         csv: `results.csv`, to download from the page.
         version: names the state of the results where the page is served: it asks for a
             newer one now and then, and loads itself anew. Empty for a file.
@@ -50,8 +55,8 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     folder = files(__name__)
-    charts = figures.charts(by_engine)
     kept = [record for group in groups for row in group.rows for record in row.records]
+    embedded = len(kept) <= _EMBEDDED
     return environment.get_template("page.html.j2").render(
         title=title,
         version=version,
@@ -75,8 +80,10 @@ def render(
         css=Markup(css()),
         js=Markup((folder / "page.js").read_text()),
         plotly=_packed(_plotly()),
-        csv=_packed(csv.encode()),
-        jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept)),
+        csv=_packed(csv.encode()) if embedded else "",
+        jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept))
+        if embedded
+        else "",
         data=Markup(_json({"hues": msgspec.to_builtins(HUES), "charts": _charts(charts)})),
     )
 
@@ -95,7 +102,7 @@ def _plotly() -> bytes:
 
 def _packed(content: bytes) -> str:
     """Compressed, as text; the page unpacks it when it is wanted."""
-    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
 
 
 def _json(value: Any) -> str:
