@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from velodrome.engines import channels_first
-from velodrome.workloads import registry
+from velodrome.workloads import initializers, registry
 from velodrome.workloads.graph import sequential
-from velodrome.workloads.layers import Conv, Dense, Flatten
+from velodrome.workloads.layers import Conv, Dense, Dropout, Flatten
 
 
 @pytest.mark.parametrize(
@@ -14,13 +14,21 @@ from velodrome.workloads.layers import Conv, Dense, Flatten
         ("lenet-tanh", 1_256_080),
         ("lenet-official", 431_080),
         ("mlp", 109_386),
+        # Two convolutions, two dense layers, a gamma and a beta for each of 548 channels.
+        ("cifar10-conv", 75 * 16 + 400 * 32 + 800 * 500 + 500 * 10 + 2 * 548),
+        # As Keras counts its example of these layers.
+        ("imdb-rnn", 216_405),
+        # keras.applications.InceptionV3 less its top and its moving statistics, plus ours.
+        ("inception-v3", 21_802_784 - 34_432 + 20_490),
+        ("resnet50", 23_547_402),
     ],
 )
 def test_parameter_counts_are_those_of_2017(name: str, parameters: int) -> None:
     graph = registry.get(name).graph
     assert graph.parameter_count() == parameters
     weights = graph.initial_weights(np.random.default_rng(0))
-    assert sum(array.size for array in weights.values()) == parameters
+    trained = graph.parameters()
+    assert sum(array.size for each, array in weights.items() if each in trained) == parameters
 
 
 def test_the_official_recipe_decays_its_rate_after_epoch_ten() -> None:
@@ -71,3 +79,40 @@ def test_channels_first_computes_the_same_dense_layer() -> None:
 def test_valid_convolution_shrinks_the_image() -> None:
     graph = sequential((28, 28, 1), Conv(filters=3, window=(5, 5), padding="valid"))
     assert graph.shapes()["conv1"] == (24, 24, 3)
+
+
+def test_workloads_say_what_data_they_take() -> None:
+    assert str(registry.get("inception-v3").takes()) == "32x32x3 image in 10 classes"
+    assert str(registry.get("imdb-rnn").takes()) == "500 tokens of 5000 words in 2 classes"
+
+
+def test_inception_sees_images_of_299_and_ends_at_8() -> None:
+    graph = registry.get("inception-v3").graph
+    shapes = graph.shapes()
+    assert shapes["zeropad1"] == (299, 299, 3)
+    assert shapes[graph.nodes[-3].name] == (8, 8, 2048)
+
+
+@pytest.mark.parametrize("length", range(1, 12))
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_same_padding_gives_as_many_values_as_it_says(length: int, stride: int) -> None:
+    conv = Conv(filters=1, window=(3, 4), stride=(stride, stride))
+    for pads, window, moved in zip(
+        conv.pads((length, length, 1)), conv.window, conv.moved((length, length, 1)), strict=True
+    ):
+        assert pads[1] - pads[0] in (0, 1)
+        assert moved == -(-length // stride)
+        if sum(pads):
+            assert (length + sum(pads) - window) // stride + 1 == moved
+
+
+def test_orthogonal_kernels_are_orthogonal() -> None:
+    rng = np.random.default_rng(0)
+    wide = initializers.draw("orthogonal", (5, 20), rng).astype(np.float64)
+    np.testing.assert_allclose(wide @ wide.T, np.eye(5), atol=1e-6)
+
+
+def test_dropout_can_be_left_out() -> None:
+    graph = registry.get("transformer-imdb").graph.without_dropout()
+    rates = [node.layer.rate for node in graph.nodes if isinstance(node.layer, Dropout)]
+    assert rates == [0.0] * 5
