@@ -15,7 +15,12 @@ from velodrome.trial import Settings
 from velodrome.workloads import registry
 from velodrome.workloads.recipe import Recipe
 
-ENGINES = sorted(engines.registry.all())
+# Without Neon, unless someone has adopted a Python that has it.
+ENGINES = sorted(
+    name
+    for name, engine in engines.registry.all().items()
+    if engine.framework in environment.frameworks("cpu")
+)
 
 
 def train(

@@ -182,6 +182,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
     return of
 
 
+# Neon has the layers of three workloads only; it is compared with the others on those.
 ENGINES = [name for name in sorted(engines.registry.all()) if name != "neon"]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_case = pytest.mark.parametrize("name", CASES)

@@ -148,7 +148,8 @@ class Neon(Engine):
         # Neon's gradients are sums over the batch, until its optimizers divide them.
         gradients = self._in_graph({name: net.gradients[name] for name in trained})
         self._assign({name: array for name, array in before.items() if name not in trained})
-        return cost, {name: array / len(order) for name, array in gradients.items()}
+        share = np.float32(len(order))
+        return cost, {name: array / share for name, array in gradients.items()}
 
     def ledger(self) -> Ledger:
         from neon.version import SHORT_VERSION
