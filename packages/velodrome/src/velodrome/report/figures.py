@@ -304,36 +304,27 @@ def _memory(rows: Sequence[Row]) -> list[Chart]:
 
 def _time_split(rows: Sequence[Row]) -> list[Chart]:
     def parts(row: Row) -> dict[str, float]:
+        split = [_split(record, record.clocks) for record in row.done if record.clocks]
         return {
             name: median(seconds)
-            for name, part in _PARTS.items()
-            if (
-                seconds := [
-                    value
-                    for record in row.done
-                    if record.clocks and (value := part(record, record.clocks)) is not None
-                ]
-            )
+            for name in (split[0] if split else ())
+            if (seconds := [value for one in split if (value := one[name]) is not None])
         }
 
     return _bars("time-split", rows, "time of the process (s)", parts)
 
 
-_PARTS: dict[str, Callable[[Record, Clocks], float | None]] = {
-    "import": lambda record, clocks: clocks.import_seconds,
-    "build": lambda record, clocks: clocks.build_seconds,
-    "first step, compiling": lambda record, clocks: clocks.first_step_seconds,
-    "train": lambda record, clocks: _trained(record),
-    "evaluate": lambda record, clocks: sum(each.validation_seconds for each in record.epochs),
-    "start and end": lambda record, clocks: max(
-        clocks.real
-        - (clocks.import_seconds or 0.0)
-        - (clocks.build_seconds or 0.0)
-        - (clocks.first_step_seconds or 0.0)
-        - sum(each.train_seconds + each.validation_seconds for each in record.epochs),
-        0.0,
-    ),
-}
+def _split(record: Record, clocks: Clocks) -> dict[str, float | None]:
+    """Seconds of each part of a process; None where a part was not timed."""
+    named = {
+        "import": clocks.import_seconds,
+        "build": clocks.build_seconds,
+        "first step, compiling": clocks.first_step_seconds,
+        "train": _trained(record),
+        "evaluate": sum(each.validation_seconds for each in record.epochs),
+    }
+    rest = clocks.real - sum(seconds for seconds in named.values() if seconds is not None)
+    return {**named, "start and end": max(rest, 0.0)}
 
 
 def _drift(rows: Sequence[Row]) -> list[Chart]:
