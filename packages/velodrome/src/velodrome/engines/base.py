@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from velodrome.engines import device_memory
 from velodrome.job import Job
 from velodrome.record import Ledger
 from velodrome.trial import DType, Settings, Trial
@@ -129,9 +130,10 @@ class Engine(ABC):
             array, in the graph's names and layouts.
         """
 
-    def device_memory(self) -> dict[int, int]:
-        """Most bytes the framework had allocated, by GPU; empty where it does not tell."""
-        return {}
+    def device_memory(self) -> list[int]:
+        """Most bytes the framework had allocated on each GPU; empty where it does not tell."""
+        peaks = device_memory.PEAKS.get(self.framework)
+        return peaks() if peaks else []
 
     @abstractmethod
     def ledger(self) -> Ledger:

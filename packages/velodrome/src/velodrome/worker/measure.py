@@ -32,9 +32,14 @@ def measure(job: Job, emit: Emit) -> None:
         watch.look()
         emit(EpochDone(number=number, epoch=epoch))
     held = Memory(
-        imported=started.imported, peak=memory.peak(), devices=watch.found(engine.device_memory())
+        imported=started.imported, peak=memory.peak(), devices=watch.found(_told(engine, gpus))
     )
     emit(Finished(memory=held, placement=placement()))
+
+
+def _told(engine: Engine, gpus: tuple[int, ...]) -> dict[int, int]:
+    """The framework's own figures, by the number of the GPU."""
+    return dict(zip(gpus, engine.device_memory(), strict=False)) if gpus else {}
 
 
 def _first_step(engine: Engine, job: Job, samples: int) -> float:
