@@ -52,6 +52,8 @@ def run(backend, targets, processes, timeout):
             "KERAS_CONFORMANCE_OUTCOMES": str(outcomes),
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            # The processes share the cores; threads that wait for each other would not.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         command = [
             sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider",
