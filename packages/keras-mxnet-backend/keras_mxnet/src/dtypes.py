@@ -96,6 +96,7 @@ WIDENED: dict[str, dict[str, str]] = {
     "_npi_sign": _NOT_BOOL,
     "_npx_batch_norm": _FLOAT32,
     "_npx_layer_norm": _FLOAT32,
+    "_npi_around": _FLOAT32,
 }
 
 

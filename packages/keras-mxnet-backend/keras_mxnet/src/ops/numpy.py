@@ -141,8 +141,9 @@ def round(x: Any, decimals: int = 0) -> Tensor:
             return x
         return cast(round(cast(x, "float64"), decimals), x.dtype)
     if decimals == 0:
-        return invoke("_npi_rint", [x])
-    return divide(invoke("_npi_rint", [multiply(x, 10.0**decimals)]), 10.0**decimals)
+        # Half to even; MXNet's `rint` rounds half down.
+        return invoke("_npi_around", [x], {"decimals": 0})
+    return divide(round(multiply(x, 10.0**decimals)), 10.0**decimals)
 
 
 def absolute(x: Any) -> Tensor:
