@@ -411,8 +411,11 @@ def logaddexp(x1: Any, x2: Any) -> Tensor:
 
 
 def logaddexp2(x1: Any, x2: Any) -> Tensor:
+    x1, x2, dtype = _pair(x1, x2)
+    dtype = result_type(dtype, float)
     two = python_math.log(2.0)
-    return divide(logaddexp(multiply(_floating(x1), two), multiply(_floating(x2), two)), two)
+    x1, x2 = (multiply(cast(x, dtype), two) for x in (x1, x2))
+    return divide(logaddexp(x1, x2), two)
 
 
 def nextafter(x1: Any, x2: Any) -> Tensor:
