@@ -3,7 +3,7 @@
 from keras.src.backend.common.name_scope import name_scope
 
 from keras_mxnet.src import operators as _operators  # noqa: F401  (gives tensors their operators)
-from keras_mxnet.src import random, rnn
+from keras_mxnet.src import random
 from keras_mxnet.src.ops import core, image, linalg, math, nn, numpy
 from keras_mxnet.src.ops.core import (
     IS_THREAD_SAFE,
@@ -30,7 +30,7 @@ from keras_mxnet.src.rnn import (
     gru,
     lstm,
 )
-from keras_mxnet.src.rnn import rnn as rnn  # noqa: PLC0414
+from keras_mxnet.src.rnn import rnn as rnn
 from keras_mxnet.src.variable import Variable
 
 __all__ = [

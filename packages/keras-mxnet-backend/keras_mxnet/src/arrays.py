@@ -25,7 +25,6 @@ from mxnet.base import (  # noqa: E402
     check_call,
     mx_int,
     mx_uint,
-    py_str,
 )
 
 Array = mxnet.numpy.ndarray
@@ -86,10 +85,7 @@ def call(name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> list[A
     finally:
         if previous.value != 1:
             _LIB.MXSetIsNumpyShape(previous, ctypes.byref(ctypes.c_int()))
-    return [
-        Array(ctypes.cast(outputs[i], NDArrayHandle))
-        for i in range(output_count.value)
-    ]
+    return [Array(ctypes.cast(outputs[i], NDArrayHandle)) for i in range(output_count.value)]
 
 
 def shape_of(array: Any) -> tuple[int, ...]:
@@ -241,4 +237,3 @@ def infer(
     if shapes is None or any(-1 in shape for shape in shapes):
         raise ValueError(f"MXNet infers no shape for {name} on {inputs}.")
     return [(tuple(s), dtypes.NAMES[t]) for s, t in zip(shapes, found, strict=True)]
-

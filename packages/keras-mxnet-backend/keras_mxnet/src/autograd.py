@@ -64,9 +64,7 @@ def gradient(tensor: Tensor) -> Tensor | None:
     if not handle.value:
         return None
     fresh = ctypes.c_int()
-    arrays.check_call(
-        arrays._LIB.MXNDArrayGetGradState(tensor.array.handle, ctypes.byref(fresh))
-    )
+    arrays.check_call(arrays._LIB.MXNDArrayGetGradState(tensor.array.handle, ctypes.byref(fresh)))
     if not fresh.value:
         return None
     return Tensor(arrays.detach(arrays.Array(handle)), tensor.dtype, tensor.shape)
@@ -75,9 +73,7 @@ def gradient(tensor: Tensor) -> Tensor | None:
 def forget(tensors: Sequence[Tensor]) -> None:
     """Make the gradients of these tensors count as not yet computed."""
     for tensor in tensors:
-        arrays.check_call(
-            arrays._LIB.MXNDArraySetGradState(tensor.array.handle, ctypes.c_int(0))
-        )
+        arrays.check_call(arrays._LIB.MXNDArraySetGradState(tensor.array.handle, ctypes.c_int(0)))
 
 
 def backward(

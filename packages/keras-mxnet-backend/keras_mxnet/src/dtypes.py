@@ -69,9 +69,6 @@ WIDENED: dict[str, dict[str, str]] = {
     "_npi_swapaxes": _MOVE,
     "_np_repeat": _MOVE,
     # Two booleans of different shapes are what these cannot broadcast.
-    "_npi_bitwise_and": _MOVE,
-    "_npi_bitwise_or": _MOVE,
-    "_npi_bitwise_xor": _MOVE,
     "_npi_sort": _ORDER,
     "_npi_argsort": _ORDER,
     "_npx_topk": _ORDER,

@@ -125,7 +125,9 @@ def _sliced(x: Tensor, begin: list[Any], end: list[Any], step: list[Any]) -> Ten
             for b, e, s in zip(begin, end, step, strict=True)
         )
         return convert_to_tensor(np.zeros(shape), x.dtype)
-    return invoke("_npi_slice", [x], {"begin": tuple(begin), "end": tuple(end), "step": tuple(step)})
+    return invoke(
+        "_npi_slice", [x], {"begin": tuple(begin), "end": tuple(end), "step": tuple(step)}
+    )
 
 
 def _gathered(x: Tensor, advanced: dict[int, Tensor]) -> Tensor:

@@ -84,9 +84,7 @@ def _invoke_wider(
     """Call an operator in a dtype it has a kernel for, and cast back what comes in that dtype."""
     logical = inputs[0].dtype
     cast = [
-        invoke("_npx_cast", [t], {"dtype": wider}, wider)
-        if dtypes.STORAGE[t.dtype] == held
-        else t
+        invoke("_npx_cast", [t], {"dtype": wider}, wider) if dtypes.STORAGE[t.dtype] == held else t
         for t in inputs
     ]
     outputs = invoke_all(name, cast, attributes)

@@ -126,8 +126,10 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
         return inputs
     if rate == 1.0:
         return ops.zeros_like(inputs)
-    shape = inputs.shape if noise_shape is None else tuple(
-        inputs.shape[i] if n is None else n for i, n in enumerate(noise_shape)
+    shape = (
+        inputs.shape
+        if noise_shape is None
+        else tuple(inputs.shape[i] if n is None else n for i, n in enumerate(noise_shape))
     )
     keep = 1.0 - rate
     kept = _draw(

@@ -209,7 +209,7 @@ def abstract(shape: tuple[int, ...], dtype: str) -> Tensor:
 
 def from_numpy(value: np.ndarray, dtype: str) -> Tensor:
     """Copy a NumPy array into a tensor of a logical dtype, on the current device."""
-    if value.dtype.name != dtype and dtype in ("uint16", "int16", "uint32", "bfloat16") or (
+    if (value.dtype.name != dtype and dtype in ("uint16", "int16", "uint32", "bfloat16")) or (
         dtype.startswith("float8")
     ):
         value = value.astype(dtype)

@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 from keras.src.backend.common import KerasVariable
-from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
 
 from keras_mxnet.src import autograd
-from keras_mxnet.src.tensor import inference
-from keras_mxnet.src.tensor import Tensor
+from keras_mxnet.src.tensor import Tensor, inference
 
 
 class Variable(KerasVariable):

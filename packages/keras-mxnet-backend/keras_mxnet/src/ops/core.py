@@ -276,9 +276,7 @@ def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Tensor:
         builtins.max(0, builtins.min(a, n - m))
         for a, n, m in zip(starts, inputs.shape, updates.shape, strict=True)
     ]
-    widths = [
-        (a, n - a - m) for a, n, m in zip(starts, inputs.shape, updates.shape, strict=True)
-    ]
+    widths = [(a, n - a - m) for a, n, m in zip(starts, inputs.shape, updates.shape, strict=True)]
     mask = np.pad(np.ones(updates.shape, bool), widths)
     return ops.where(mask, ops.pad(updates, widths), inputs)
 
@@ -352,7 +350,7 @@ def stop_gradient(variable: Any) -> Tensor:
     return invoke("BlockGrad", [x], {}, x.dtype)
 
 
-class custom_gradient:  # noqa: N801
+class custom_gradient:
     """Gives a function a gradient of its own.
 
     Args:
@@ -376,9 +374,7 @@ def _is_data(x: Any) -> bool:
     return is_tensor(x) or isinstance(x, (Variable, np.ndarray))
 
 
-def _with_gradient(
-    function: Callable[..., Any], args: Any, kwargs: Any, inputs: list[Any]
-) -> Any:
+def _with_gradient(function: Callable[..., Any], args: Any, kwargs: Any, inputs: list[Any]) -> Any:
     given = [x for x in inputs if is_tensor(x)]
     with autograd.recording(False):
         outputs, gradient = function(*inputs, **kwargs)

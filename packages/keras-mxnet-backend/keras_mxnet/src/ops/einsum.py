@@ -44,8 +44,11 @@ def parse(subscripts: str, ranks: list[int]) -> tuple[list[str], str]:
         raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(ranks)}.")
     free = [letter for letter in _LETTERS if letter not in subscripts]
     widest = max(
-        (rank - len(t.replace("...", "")) for t, rank in zip(terms, ranks, strict=True)
-         if "..." in t),
+        (
+            rank - len(t.replace("...", ""))
+            for t, rank in zip(terms, ranks, strict=True)
+            if "..." in t
+        ),
         default=0,
     )
     ellipsis = "".join(free[:widest])
@@ -88,9 +91,7 @@ def _ordered(term: str, x: Tensor, order: str) -> Tensor:
     return invoke("_np_transpose", [x], {"axes": tuple(term.index(c) for c in order)})
 
 
-def _product(
-    term1: str, x1: Tensor, term2: str, x2: Tensor, keep: set[str]
-) -> tuple[str, Tensor]:
+def _product(term1: str, x1: Tensor, term2: str, x2: Tensor, keep: set[str]) -> tuple[str, Tensor]:
     """Multiply two operands, summing over the letters nothing else needs."""
     term1, x1 = _summed(term1, x1, keep | set(term2))
     term2, x2 = _summed(term2, x2, keep | set(term1))
@@ -115,9 +116,7 @@ def _product(
     result = batch + rows + columns
     shape = tuple(sizes[c] for c in result)
     if not contracted:
-        left = reshape(
-            _ordered(term1, x1, batch + rows), (size(batch), size(rows), 1)
-        )
+        left = reshape(_ordered(term1, x1, batch + rows), (size(batch), size(rows), 1))
         right = reshape(_ordered(term2, x2, batch + columns), (size(batch), 1, size(columns)))
         return result, reshape(invoke("_npi_multiply", [left, right]), shape)
     left = reshape(

@@ -1,6 +1,7 @@
 """`keras.ops`' NumPy functions on MXNet."""
 
 import builtins
+import itertools
 import math as python_math
 import operator
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from keras_mxnet.src import dtypes, indexing
 from keras_mxnet.src.convert import cast, convert_to_numpy, convert_to_tensor, dtype_of, relabel
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import create, invoke, invoke_all
-from keras_mxnet.src.ops.einsum import einsum as einsum  # noqa: PLC0414
+from keras_mxnet.src.ops.einsum import einsum as einsum
 from keras_mxnet.src.tensor import Tensor, abstract, from_numpy, inferring
 
 Op = Callable[..., Tensor]
@@ -165,8 +166,10 @@ def square(x: Any) -> Tensor:
 
 def sign(x: Any) -> Tensor:
     x = convert_to_tensor(x)
-    return cast(invoke("_npi_sign", [cast(x, "int32")]), x.dtype) if x.dtype == "bool" else (
-        invoke("_npi_sign", [x])
+    return (
+        cast(invoke("_npi_sign", [cast(x, "int32")]), x.dtype)
+        if x.dtype == "bool"
+        else (invoke("_npi_sign", [x]))
     )
 
 
@@ -616,9 +619,7 @@ def _extreme(name: str, combine: Op) -> Op:
             if initial is None:
                 raise ValueError("Cannot compute the max or min of an empty tensor.")
             axes = _axes(axis, x.ndim)
-            return host(
-                lambda v: np.max(v, axis=axes, keepdims=keepdims, initial=initial), x
-            )
+            return host(lambda v: np.max(v, axis=axes, keepdims=keepdims, initial=initial), x)
         result = _reduce(name, x, axis, keepdims)
         return result if initial is None else combine(result, cast(initial, x.dtype))
 
@@ -677,9 +678,7 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Tensor:
         shape = [1] * x.ndim
         shape[axes[0]] = weights.shape[0]
         weights = reshape(weights, tuple(shape))
-    return divide(
-        sum(multiply(x, weights), axes), sum(broadcast_to(weights, x.shape), axes)
-    )
+    return divide(sum(multiply(x, weights), axes), sum(broadcast_to(weights, x.shape), axes))
 
 
 # Shapes.
@@ -812,9 +811,7 @@ def rot90(array: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
             f"Input array must have at least 2 dimensions. Received: array.ndim={array.ndim}"
         )
     if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(
-            f"Invalid axes: {axes}. Axes must be a tuple of two different dimensions."
-        )
+        raise ValueError(f"Invalid axes: {axes}. Axes must be a tuple of two different dimensions.")
     first, second = (a + array.ndim if a < 0 else a for a in axes)
     if not (0 <= first < array.ndim and 0 <= second < array.ndim):
         raise ValueError(f"Invalid axes {axes} for tensor with {array.ndim} dimensions")
@@ -870,9 +867,7 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Tensor:
         tensors = filled or tensors[:1]
     if len(tensors) == 1:
         return tensors[0]
-    return invoke(
-        "_npi_concatenate", tensors, {"axis": axis, "num_args": len(tensors)}, dtype
-    )
+    return invoke("_npi_concatenate", tensors, {"axis": axis, "num_args": len(tensors)}, dtype)
 
 
 def stack(x: Sequence[Any], axis: int = 0) -> Tensor:
@@ -920,9 +915,7 @@ def _bounds(x: Tensor, indices_or_sections: Any, axis: int, uneven: bool = False
     if isinstance(indices_or_sections, (int, np.integer)):
         count = int(indices_or_sections)
         if not uneven and length % count:
-            raise ValueError(
-                f"Cannot split axis {axis} of size {length} into {count} equal parts."
-            )
+            raise ValueError(f"Cannot split axis {axis} of size {length} into {count} equal parts.")
         sizes = [length // count + (i < length % count) for i in range(count)]
         return list(np.cumsum([0, *sizes]))
     inner = [int(i) for i in np.ravel(convert_to_numpy(indices_or_sections))]
@@ -934,7 +927,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0, _uneven: bool = False
     x = convert_to_tensor(x)
     axis = canonicalize_axis(axis, x.ndim)
     bounds = _bounds(x, indices_or_sections, axis, _uneven)
-    return [_cut(x, axis, int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [_cut(x, axis, int(a), int(b)) for a, b in itertools.pairwise(bounds)]
 
 
 def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
@@ -954,9 +947,7 @@ def dsplit(x: Any, indices_or_sections: Any) -> list[Tensor]:
     return split(x, indices_or_sections, 2)
 
 
-def pad(
-    x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None
-) -> Tensor:
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Tensor:
     x = convert_to_tensor(x)
     if constant_values is not None and mode != "constant":
         raise ValueError(
@@ -1222,11 +1213,9 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Tensor:
             )
         return take_along_axis(ravel(x), indices, 0)
     axis = canonicalize_axis(axis, x.ndim)
-    rest = np.broadcast_shapes(
-        *[s[:axis] + (1,) + s[axis + 1 :] for s in (x.shape, indices.shape)]
-    )
-    common = rest[:axis] + (indices.shape[axis],) + rest[axis + 1 :]
-    x = broadcast_to(x, rest[:axis] + (x.shape[axis],) + rest[axis + 1 :])
+    rest = np.broadcast_shapes(*[(*s[:axis], 1, *s[axis + 1 :]) for s in (x.shape, indices.shape)])
+    common = (*rest[:axis], indices.shape[axis], *rest[axis + 1 :])
+    x = broadcast_to(x, (*rest[:axis], x.shape[axis], *rest[axis + 1 :]))
     places = []
     for i, length in enumerate(common):
         if i == axis:
@@ -1303,9 +1292,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
         rows = values.reshape(-1, values.shape[-1])
         weighted = [None] * len(rows) if not given else given[0].reshape(rows.shape)
         longest = builtins.max(minlength, int(values.max(initial=-1)) + 1)
-        counts = [
-            np.bincount(r, w, longest) for r, w in zip(rows, weighted, strict=True)
-        ]
+        counts = [np.bincount(r, w, longest) for r, w in zip(rows, weighted, strict=True)]
         return np.stack(counts).reshape(*values.shape[:-1], -1).astype(dtype)
 
     return host(count, cast(x, "int32"), *([] if weights is None else [weights]))
@@ -1333,9 +1320,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     return tuple(reversed(places))
 
 
-def isin(
-    x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False
-) -> Tensor:
+def isin(x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False) -> Tensor:
     x1, x2, dtype = _pair(x1, x2)
     x1, x2 = cast(x1, dtype), ravel(cast(x2, dtype))
     found = any(equal(expand_dims(x1, -1), x2), axis=-1) if x2.size else zeros_like(x1, "bool")
@@ -1630,7 +1615,7 @@ def matmul(x1: Any, x2: Any) -> Tensor:
     x1, x2 = cast(x1, dtype), cast(x2, dtype)
     if dtype == "bool":
         return cast(matmul(cast(x1, "float32"), cast(x2, "float32")), "bool")
-    if x1.ndim == 2 and x2.ndim == 2 and _is_float(dtype) or x1.ndim == 1 and x2.ndim == 1:
+    if (x1.ndim == 2 and x2.ndim == 2 and _is_float(dtype)) or (x1.ndim == 1 and x2.ndim == 1):
         return invoke("_np_dot", [x1, x2], {}, dtype)
     return invoke("_npi_matmul", [x1, x2], {}, dtype)
 
@@ -1687,9 +1672,7 @@ def kron(x1: Any, x2: Any) -> Tensor:
     shape1, shape2 = ((1,) * (ndim - x.ndim) + x.shape for x in (x1, x2))
     left = reshape(x1, tuple(n for s in shape1 for n in (s, 1)))
     right = reshape(x2, tuple(n for s in shape2 for n in (1, s)))
-    return reshape(
-        multiply(left, right), tuple(a * b for a, b in zip(shape1, shape2, strict=True))
-    )
+    return reshape(multiply(left, right), tuple(a * b for a, b in zip(shape1, shape2, strict=True)))
 
 
 def cross(
@@ -1707,8 +1690,10 @@ def cross(
             )
 
     def part(x: Tensor, i: int) -> Tensor:
-        return indexing.getitem(x, (Ellipsis, i)) if i < x.shape[-1] else (
-            zeros_like(indexing.getitem(x, (Ellipsis, 0)))
+        return (
+            indexing.getitem(x, (Ellipsis, i))
+            if i < x.shape[-1]
+            else (zeros_like(indexing.getitem(x, (Ellipsis, 0))))
         )
 
     a, b = ([part(x, i) for i in range(3)] for x in (x1, x2))
