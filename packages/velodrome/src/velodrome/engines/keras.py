@@ -196,7 +196,7 @@ class Keras(Engine):
         job = self.job
         framework = importlib.import_module(self.framework)
         return Ledger(
-            dtype=keras.config.floatx(),
+            dtype=self.job.trial.dtype,
             compile_mode=f"Keras's choice (jit_compile={self._model.jit_compile})",
             threads=self._threads(),
             memory_format=keras.config.image_data_format().replace("_", " "),
@@ -240,6 +240,7 @@ class KerasTensorFlow(Keras):
     name = "keras-tensorflow"
     framework = "tensorflow"
     backend = "tensorflow"
+    dtypes = ("float32", "bfloat16")
     summary = "Keras on TensorFlow"
 
     @classmethod
@@ -269,6 +270,7 @@ class KerasJax(Keras):
     name = "keras-jax"
     framework = "jax"
     backend = "jax"
+    dtypes = ("float32", "bfloat16")
     summary = "Keras on JAX"
 
 
@@ -278,6 +280,7 @@ class KerasTorch(Keras):
     name = "keras-torch"
     framework = "torch"
     backend = "torch"
+    dtypes = ("float32", "bfloat16")
     summary = "Keras on PyTorch"
 
     def __init__(self, job: Job) -> None:
