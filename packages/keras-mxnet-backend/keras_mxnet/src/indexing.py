@@ -1,5 +1,6 @@
 """`tensor[key]`, with NumPy's meaning."""
 
+import math
 import operator
 from typing import Any
 
@@ -58,6 +59,31 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     if x.shape == shape:
         return x
     return invoke("_np_reshape", [x], {"newshape": shape})
+
+
+# MXNet transposes no more dimensions than these.
+_MOST_TRANSPOSED = 6
+
+
+def transpose(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return `x` with its axes in another order; none of them is negative."""
+    if x.ndim <= _MOST_TRANSPOSED:
+        return invoke("_np_transpose", [x], {"axes": axes})
+    # Axes that stay neighbours are taken as one.
+    groups: list[list[int]] = []
+    for axis in axes:
+        if groups and axis == groups[-1][-1] + 1:
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    if len(groups) > _MOST_TRANSPOSED:
+        raise NotImplementedError(
+            f"MXNet transposes {_MOST_TRANSPOSED} dimensions at most. Received: axes={axes}"
+        )
+    order = sorted(groups)
+    merged = reshape(x, tuple(math.prod(x.shape[a] for a in group) for group in order))
+    result = transpose(merged, tuple(order.index(group) for group in groups))
+    return reshape(result, tuple(x.shape[a] for a in axes))
 
 
 def wrapped(index: Tensor, length: int) -> Tensor:
@@ -148,7 +174,7 @@ def _gathered(x: Tensor, advanced: dict[int, Tensor]) -> Tensor:
     stacked = invoke("_npi_stack", indices, {"axis": 0, "num_args": len(indices)})
     others = [a for a in range(x.ndim) if a not in advanced]
     if axes != list(range(len(axes))):
-        x = invoke("_np_transpose", [x], {"axes": tuple(axes + others)})
+        x = transpose(x, tuple(axes + others))
     result = invoke("_npi_gather_nd", [x, stacked], {}, x.dtype)
     # NumPy puts the gathered dimensions where the indices stood, if they stood together.
     if axes[-1] - axes[0] == len(axes) - 1 and axes[0] > 0:
@@ -158,5 +184,5 @@ def _gathered(x: Tensor, advanced: dict[int, Tensor]) -> Tensor:
             + list(range(count))
             + list(range(count + first, result.ndim))
         )
-        result = invoke("_np_transpose", [result], {"axes": tuple(order)})
+        result = transpose(result, tuple(order))
     return result

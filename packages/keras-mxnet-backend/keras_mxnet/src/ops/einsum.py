@@ -6,7 +6,7 @@ from typing import Any
 from keras.src.backend.common.dtypes import result_type
 
 from keras_mxnet.src.convert import cast, convert_to_tensor
-from keras_mxnet.src.indexing import reshape
+from keras_mxnet.src.indexing import reshape, transpose
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.tensor import Tensor
 
@@ -88,7 +88,7 @@ def _summed(term: str, x: Tensor, keep: set[str]) -> tuple[str, Tensor]:
 def _ordered(term: str, x: Tensor, order: str) -> Tensor:
     if term == order:
         return x
-    return invoke("_np_transpose", [x], {"axes": tuple(term.index(c) for c in order)})
+    return transpose(x, tuple(term.index(c) for c in order))
 
 
 def _product(term1: str, x1: Tensor, term2: str, x2: Tensor, keep: set[str]) -> tuple[str, Tensor]:

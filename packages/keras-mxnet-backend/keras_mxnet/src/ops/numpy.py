@@ -715,31 +715,7 @@ def transpose(x: Any, axes: Any = None) -> Tensor:
     axes = tuple(canonicalize_axis(operator.index(a), x.ndim) for a in axes)
     if axes == tuple(range(x.ndim)):
         return x
-    if x.ndim > _MOST_TRANSPOSED:
-        return _transpose_many(x, axes)
-    return invoke("_np_transpose", [x], {"axes": axes})
-
-
-# MXNet transposes no more dimensions than these.
-_MOST_TRANSPOSED = 6
-
-
-def _transpose_many(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Transpose with the axes that stay neighbours taken as one."""
-    groups: list[list[int]] = []
-    for axis in axes:
-        if groups and axis == groups[-1][-1] + 1:
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-    if len(groups) > _MOST_TRANSPOSED:
-        raise NotImplementedError(
-            f"MXNet transposes {_MOST_TRANSPOSED} dimensions at most. Received: axes={axes}"
-        )
-    order = sorted(groups)
-    merged = reshape(x, [python_math.prod(x.shape[a] for a in group) for group in order])
-    result = transpose(merged, [order.index(group) for group in groups])
-    return reshape(result, [x.shape[a] for a in axes])
+    return indexing.transpose(x, axes)
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
