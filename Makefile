@@ -8,7 +8,10 @@ BACKEND := packages/keras-mxnet-backend
 
 .PHONY: bench test test-velodrome test-backend conformance check format clean
 
+# First whether all engines train the same model, then how fast: an engine that deviates is
+# raced all the same, and flagged.
 bench: $(VENV)/installed
+	-$(BIN)/velodrome parity lenet --dataset digits
 	$(BIN)/velodrome run quickstart
 
 test: test-velodrome test-backend
