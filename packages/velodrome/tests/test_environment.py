@@ -252,7 +252,8 @@ from velodrome.engines.base import Engine
 class {engine}(Engine):
     name = "{name}"
     framework = "tiny"
-    build = load = set_weights = weights = train = evaluate = ledger = None
+    build = load_training = load_validation = set_weights = weights = None
+    train = evaluate = gradients = ledger = None
     def __init__(self, job):
         import {imports}
 ENGINES = ({engine},)

@@ -171,6 +171,8 @@ def start_study(folder: Path) -> tuple[subprocess.Popen[bytes], psutil.Process]:
     harness = subprocess.Popen(
         [sys.executable, "-m", "velodrome", "run", str(study), "--out", str(folder / "run")],
         stderr=subprocess.PIPE,
+        # A shell's background jobs are started with it ignored, and would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert harness.stderr is not None
     while b"epoch" not in harness.stderr.readline():
