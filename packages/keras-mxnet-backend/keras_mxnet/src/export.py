@@ -5,13 +5,21 @@ class MXNetExportArchive:
     """A SavedModel is TensorFlow's format, which this backend does not write."""
 
     def track(self, resource: object) -> None:
-        raise NotImplementedError(
-            "A SavedModel cannot be written with the MXNet backend; save the model as `.keras` "
-            "and export it with the TensorFlow backend."
-        )
+        _refuse()
 
-    def add_endpoint(self, name: str, fn: object, input_signature: object = None, **kwargs: object):
-        raise NotImplementedError(
-            "A SavedModel cannot be written with the MXNet backend; save the model as `.keras` "
-            "and export it with the TensorFlow backend."
-        )
+    def add_endpoint(
+        self, name: str, fn: object, input_signature: object = None, **kwargs: object
+    ) -> None:
+        _refuse()
+
+    def track_and_add_endpoint(
+        self, name: str, resource: object, input_signature: object, **kwargs: object
+    ) -> None:
+        _refuse()
+
+
+def _refuse() -> None:
+    raise NotImplementedError(
+        "`export_saved_model` only currently supports the tensorflow, jax and torch backends. "
+        "Save the model as `.keras` and export it with one of them."
+    )
