@@ -11,7 +11,7 @@ BACKEND := packages/keras-mxnet-backend
 # First whether all engines train the same model, then how fast: an engine that deviates is
 # raced all the same, and flagged.
 bench: $(VENV)/installed
-	-$(BIN)/velodrome parity lenet --dataset digits
+	-$(BIN)/velodrome parity lenet --dataset digits --recipe learning_rate=0.015,momentum=0.9
 	$(BIN)/velodrome run quickstart
 
 test: test-velodrome test-backend
