@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from keras_mxnet.src import arrays, dtypes
+from keras_mxnet.src import arrays, dtypes, tracing
 from keras_mxnet.src.tensor import Tensor
 
 
@@ -34,22 +34,22 @@ def is_recording() -> bool:
     return bool(arrays.mxnet.autograd.is_recording())
 
 
-def mark(tensor: Tensor, buffer: Any = None) -> Any:
-    """Make a tensor a variable of the tape.
+def mark(array: Any, buffer: Any = None) -> Any:
+    """Make an MXNet array a variable of the tape.
 
     Args:
-        tensor: what gradients shall be taken of.
+        array: what gradients shall be taken of.
         buffer: the MXNet array that receives them, made if None.
 
     Returns:
         That array.
     """
     if buffer is None:
-        (buffer,) = arrays.call("zeros_like", [tensor.array], {})
+        (buffer,) = arrays.call("zeros_like", [array], {})
     arrays.check_call(
         arrays._LIB.MXAutogradMarkVariables(
             1,
-            (ctypes.c_void_p * 1)(tensor.array.handle.value),
+            (ctypes.c_void_p * 1)(array.handle.value),
             (ctypes.c_uint * 1)(1),
             (ctypes.c_void_p * 1)(buffer.handle.value),
         )
@@ -59,6 +59,9 @@ def mark(tensor: Tensor, buffer: Any = None) -> Any:
 
 def gradient(tensor: Tensor) -> Tensor | None:
     """Return the gradient the last `backward` wrote for a marked tensor, else None."""
+    tracer = tracing.current()
+    if tracer is not None:
+        return tracer.gradient(tensor)
     handle = arrays.NDArrayHandle()
     arrays.check_call(arrays._LIB.MXNDArrayGetGrad(tensor.array.handle, ctypes.byref(handle)))
     if not handle.value:
@@ -92,15 +95,28 @@ def backward(
         heads = [heads]
     if head_gradients is None or isinstance(head_gradients, Tensor):
         head_gradients = [head_gradients] * len(heads)
+    tracer = tracing.current()
+    if tracer is not None:
+        tracer.backward(heads, head_gradients)
+        return
+    differentiate(
+        [head.array for head in heads],
+        [None if g is None else g.array for g in head_gradients],
+        retain,
+    )
+
+
+def differentiate(heads: Sequence[Any], head_gradients: Sequence[Any], retain: bool) -> None:
+    """Compute the gradients of every marked MXNet array that MXNet arrays were computed from."""
     count = len(heads)
     given = (ctypes.c_void_p * count)(
-        *[None if g is None else g.array.handle.value for g in head_gradients]
+        *[None if g is None else g.handle.value for g in head_gradients]
     )
     with arrays.numpy_shapes():
         arrays.check_call(
             arrays._LIB.MXAutogradBackwardEx(
                 count,
-                (ctypes.c_void_p * count)(*[h.array.handle.value for h in heads]),
+                (ctypes.c_void_p * count)(*[head.handle.value for head in heads]),
                 given,
                 0,
                 None,
@@ -117,6 +133,9 @@ def gradients(
     loss: Tensor, tensors: Sequence[Tensor], head_gradient: Tensor | None = None
 ) -> list[Tensor | None]:
     """Return the gradient of `loss` for each marked tensor, None where it does not depend on it."""
+    tracer = tracing.current()
+    if tracer is not None:
+        return tracer.gradients(loss, tensors, head_gradient)
     forget(tensors)
     backward(loss, head_gradient)
     return [gradient(tensor) for tensor in tensors]

@@ -12,7 +12,7 @@ from keras.src.backend.config import floatx
 from keras_mxnet.src import arrays, dtypes
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import invoke
-from keras_mxnet.src.tensor import Tensor, abstract, from_numpy
+from keras_mxnet.src.tensor import Tensor, from_numpy
 
 
 def is_tensor(x: Any) -> bool:
@@ -126,8 +126,6 @@ def _wrap(bits: int, signed: bool) -> Any:
 
 def _rounded(dtype: Any) -> Any:
     def rounded(x: Tensor) -> Tensor:
-        if x.array is None:
-            return abstract(x.shape, x.dtype)
         return host(
             lambda value: value.astype(np.float32).astype(dtype).astype(np.float32),
             x,

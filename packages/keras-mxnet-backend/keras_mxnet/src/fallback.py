@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mxnet.src import autograd
+from keras_mxnet.src import autograd, tracing
 from keras_mxnet.src.tensor import Tensor, abstract, from_numpy
 
 Function = Callable[..., Any]
@@ -26,6 +26,9 @@ def host(function: Function, *tensors: Tensor, gradient: Function | None = None)
         A tensor, or a list of them where `function` returned a sequence.
     """
     if any(tensor.array is None for tensor in tensors):
+        if tracing.current() is not None:
+            name = getattr(function, "__qualname__", repr(function))
+            raise tracing.Untraceable(f"MXNet lacks an operator, {name} runs on the host")
         # Only shapes are wanted: ones are a value that few functions refuse.
         results = function(*[np.ones(t.shape, t.dtype) for t in tensors])
         if isinstance(results, (tuple, list)):

@@ -1,14 +1,10 @@
 """The one point through which every MXNet operator is called."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from keras_mxnet.src import arrays, dtypes
+from keras_mxnet.src import arrays, dtypes, tracing
 from keras_mxnet.src.tensor import Tensor, context
-
-# Set by a recorder: called with (operator, inputs, attributes, outputs) after each operator. An
-# input that has no `node` and is not a declared one makes a recorder give up.
-listener: Callable[[str, Sequence[Tensor], dict[str, Any], Sequence[Tensor]], None] | None = None
 
 
 def invoke_all(
@@ -32,20 +28,20 @@ def invoke_all(
         held = dtypes.STORAGE[inputs[0].dtype]
         if held in wider:
             return _invoke_wider(name, inputs, attributes, dtype, held, wider[held])
+    specs: Sequence[arrays.Spec] = ()
     if any(tensor.array is None for tensor in inputs):
         text = tuple((key, arrays.text(value)) for key, value in attributes.items())
-        specs = tuple((t.shape, dtypes.STORAGE[t.dtype]) for t in inputs)
-        outputs = [
-            Tensor(None, _logical(inputs, held, dtype), shape)
-            for shape, held in arrays.infer(name, text, specs)
-        ]
+        given = tuple((t.shape, dtypes.STORAGE[t.dtype]) for t in inputs)
+        specs = arrays.infer(name, text, given)
+        outputs = [Tensor(None, _logical(inputs, held, dtype), shape) for shape, held in specs]
     else:
         results = arrays.call(name, [t.array for t in inputs], attributes)
         outputs = [
             Tensor(result, _logical(inputs, arrays.dtype_of(result), dtype)) for result in results
         ]
-    if listener is not None:
-        listener(name, inputs, attributes, outputs)
+    tracer = tracing.current()
+    if tracer is not None:
+        tracer.record(name, inputs, attributes, outputs, specs)
     return outputs
 
 

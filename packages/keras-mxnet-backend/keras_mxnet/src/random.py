@@ -12,7 +12,7 @@ from keras.src.backend.common import standardize_dtype
 from keras.src.backend.config import floatx
 from keras.src.random.seed_generator import SeedGenerator, draw_seed, make_default_seed
 
-from keras_mxnet.src import dtypes
+from keras_mxnet.src import dtypes, tracing
 from keras_mxnet.src.convert import convert_to_numpy, convert_to_tensor
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.ops.nn import softmax
@@ -21,20 +21,30 @@ from keras_mxnet.src.tensor import Tensor, abstract, from_numpy, inferring
 __all__ = ["SeedGenerator", "draw_seed", "make_default_seed"]
 
 
+def _shape(shape: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in shape)
+
+
 def _draw(
     sample: Callable[[np.random.Generator], Any], shape: Any, dtype: Any, seed: Any
 ) -> Tensor:
     """Return what `sample` draws; no more than its shape where shapes are inferred."""
     dtype = standardize_dtype(dtype or floatx())
-    state = convert_to_tensor(draw_seed(seed))
-    if inferring() or state.is_abstract:
-        return abstract(tuple(int(n) for n in shape), dtype)
-    generator = np.random.Generator(np.random.Philox(key=state.numpy().astype("uint64")))
-    return from_numpy(np.asarray(sample(generator)), dtype)
 
+    def take() -> Tensor:
+        state = convert_to_tensor(draw_seed(seed))
+        if inferring() or state.is_abstract:
+            return abstract(shape, dtype)
+        generator = np.random.Generator(np.random.Philox(key=state.numpy().astype("uint64")))
+        return from_numpy(np.asarray(sample(generator)), dtype)
 
-def _shape(shape: Any) -> tuple[int, ...]:
-    return tuple(int(n) for n in shape)
+    shape = _shape(shape)
+    tracer = tracing.current()
+    if tracer is None:
+        return take()
+    # What is drawn may hang on values of the trace: see that it does not.
+    sample(np.random.default_rng(0))
+    return tracer.draw(take, shape, dtype)
 
 
 def _host(x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401  (registers bfloat16 and float8 with NumPy)
 import numpy as np
 
-from keras_mxnet.src import arrays, dtypes
+from keras_mxnet.src import arrays, dtypes, tracing
 
 
 class AbstractValueError(TypeError):
@@ -21,7 +21,7 @@ class Tensor:
     Attributes:
         array: the MXNet array, None in an abstract tensor.
         dtype: Keras's name of the dtype.
-        node: what recorded this tensor, None outside a recording.
+        node: where a tracer finds its value, None outside a trace.
     """
 
     __slots__ = ("__weakref__", "_keras_mask", "_shape", "array", "dtype", "node")
@@ -68,7 +68,7 @@ class Tensor:
         if self.array is None:
             raise AbstractValueError(
                 f"A tensor of shape {self.shape} and dtype {self.dtype} has no value while shapes "
-                "are inferred; compute with `keras.ops` instead of reading it."
+                "are inferred or a graph is traced; compute with `keras.ops` instead of reading it."
             )
         value = arrays.to_numpy(self.array)
         if dtypes.STORAGE[self.dtype] != self.dtype:
@@ -132,9 +132,10 @@ class Tensor:
         return _restore(self.numpy(), self.dtype)
 
     def detach(self) -> "Tensor":
-        """Return the same values outside the recorded graph."""
+        """Return the same values, through which no gradient flows."""
         if self.array is None:
-            return self
+            tracer = tracing.current()
+            return self if tracer is None else tracer.detached(self)
         return Tensor(arrays.detach(self.array), self.dtype, self._shape)
 
     @property
@@ -213,6 +214,10 @@ def from_numpy(value: np.ndarray, dtype: str) -> Tensor:
         dtype.startswith("float8")
     ):
         value = value.astype(dtype)
-    return Tensor(
+    tensor = Tensor(
         arrays.from_numpy(value, dtypes.storage(dtype), context()), dtype, tuple(value.shape)
     )
+    tracer = tracing.current()
+    if tracer is not None:
+        tracer.constant(tensor)
+    return tensor

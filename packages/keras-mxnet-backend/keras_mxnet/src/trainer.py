@@ -18,6 +18,7 @@ from keras.src.utils.python_utils import pythonify_logs
 
 from keras_mxnet.src import autograd
 from keras_mxnet.src.convert import convert_to_numpy, convert_to_tensor, is_tensor
+from keras_mxnet.src.graph.function import GraphFunction
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.tensor import Tensor
 
@@ -72,17 +73,19 @@ class MXNetTrainer(base_trainer.Trainer):
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
-            self.train_function = self._over_batches(lambda data: self.train_step(data))
+            self.train_function = self._over_batches(self._graphed(self.train_step))
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
-            self.test_function = self._over_batches(lambda data: self.test_step(data))
+            self.test_function = self._over_batches(self._graphed(self.test_step))
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
+        step = self._graphed(self.predict_step)
+
         def predict(batches: list[Any]) -> Any:
-            outputs = [self.predict_step(_tensors(batch)) for batch in batches]
+            outputs = [step(_tensors(batch)) for batch in batches]
             if len(outputs) == 1:
                 return outputs[0]
             return tree.map_structure(lambda *parts: ops.concatenate(parts), *outputs)
@@ -90,6 +93,11 @@ class MXNetTrainer(base_trainer.Trainer):
         if self.predict_function is None or force:
             self.predict_function = predict
         return self.predict_function
+
+    def _graphed(self, step: Any) -> Any:
+        """Return a step that runs as a graph, or as it is where the user wants it eager."""
+        name = f"{type(self).__name__}.{step.__name__}"
+        return step if self.run_eagerly else GraphFunction(step, name)
 
     @staticmethod
     def _over_batches(step: Any) -> Any:
@@ -130,6 +138,9 @@ class MXNetTrainer(base_trainer.Trainer):
                 backend.compute_output_spec(
                     self._compute_loss, x, y, y_pred, sample_weight=sample_weight, training=False
                 )
+        if self.optimizer is not None and not self.optimizer.built:
+            # Its variables have to be there before a step is traced.
+            self.optimizer.build(self.trainable_variables)
         self._post_build()
 
     # Loops.

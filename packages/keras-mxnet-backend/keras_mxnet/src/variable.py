@@ -5,32 +5,55 @@ from typing import Any
 import numpy as np
 from keras.src.backend.common import KerasVariable
 
-from keras_mxnet.src import autograd
+from keras_mxnet.src import autograd, tracing
 from keras_mxnet.src.tensor import Tensor, inference
 
 
 class Variable(KerasVariable):
     """A Keras variable whose value is a tensor; a trainable one is a variable of MXNet's tape."""
 
+    # Counts changes of what is trainable, anywhere: graphs made before do not hold after.
+    version = 0
+
+    held: Tensor | None = None
     _gradient: Any = None
 
+    @property
+    def _value(self) -> Tensor | None:
+        """What the variable holds; while this thread traces, what it will hold in a run."""
+        tracer = tracing.current()
+        return self.held if tracer is None or self.held is None else tracer.read(self, self.held)
+
+    @_value.setter
+    def _value(self, value: Tensor | None) -> None:
+        self.held = value
+
     def _initialize(self, value: Any) -> None:
-        self._set(self._convert_to_tensor(value, dtype=self._dtype))
+        # A variable needs its value even where shapes are inferred or a graph is traced.
+        with inference(False), tracing.using(None):
+            self.hold(self._convert_to_tensor(value, dtype=self._dtype))
 
     def _initialize_with_initializer(self, initializer: Any) -> None:
-        # A variable needs its value even where shapes are being inferred.
-        with inference(False):
-            value = initializer(self._shape, dtype=self._dtype)
-            self._initialize(value)
+        with inference(False), tracing.using(None):
+            self.hold(self._convert_to_tensor(initializer(self._shape, dtype=self._dtype)))
 
     def _direct_assign(self, value: Tensor) -> None:
-        self._set(value)
+        tracer = tracing.current()
+        if tracer is None:
+            self.hold(value)
+        else:
+            tracer.write(self, value)
 
-    def _set(self, value: Tensor) -> None:
+    def hold(self, value: Tensor) -> None:
         """Take a value, by pointer, as a new leaf of the tape."""
-        self._value = value.detach()
-        if self._trainable and autograd.is_differentiable(self._value.dtype):
-            self._gradient = autograd.mark(self._value, self._gradient)
+        self.held = value.detach()
+        if self._trainable and self.is_differentiable:
+            self._gradient = autograd.mark(self.held.array, self._gradient)
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether MXNet takes gradients of the variable's dtype."""
+        return autograd.is_differentiable(self.dtype)
 
     def _convert_to_tensor(self, value: Any, dtype: str | None = None) -> Tensor:
         from keras_mxnet.src.ops.core import convert_to_tensor
@@ -43,9 +66,11 @@ class Variable(KerasVariable):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        if self._trainable != bool(value):
+            Variable.version += 1
         self._trainable = bool(value)
-        if self._value is not None:
-            self._set(self._value)
+        if self.held is not None:
+            self.hold(self.held)
 
     @property
     def grad(self) -> Tensor | None:

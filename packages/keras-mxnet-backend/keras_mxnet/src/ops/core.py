@@ -14,7 +14,7 @@ from keras.src.backend.common.keras_tensor import KerasTensor
 from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
-from keras_mxnet.src import arrays, autograd, indexing
+from keras_mxnet.src import arrays, autograd, indexing, tracing
 from keras_mxnet.src import tensor as tensors
 from keras_mxnet.src.convert import (
     cast,
@@ -70,7 +70,7 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
         lengths = [a if a == b else None for a, b in zip(x.shape, other.shape, strict=True)]
         return KerasTensor(tuple(lengths), standardize_dtype(x.dtype))
 
-    with StatelessScope(), SymbolicScope(), autograd.recording(False):
+    with StatelessScope(), SymbolicScope(), autograd.recording(False), tracing.using(None):
         outputs = infer(_FILL[0])
         others = outputs
         if any(unknown(x) for x in tree.flatten((args, kwargs))):
@@ -115,6 +115,9 @@ def device_scope(device_name: str) -> Iterator[Any]:
 
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     if is_tensor(pred) and pred.is_abstract:
+        tracer = tracing.current()
+        if tracer is not None:
+            return tracer.choose(pred, (true_fn, false_fn), lambda p, pair: ops.where(p, *pair))
         return true_fn()
     return true_fn() if pred else false_fn()
 
@@ -122,6 +125,18 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     index = convert_to_tensor(index, "int32")
     if index.is_abstract:
+        tracer = tracing.current()
+        if tracer is not None:
+            last = len(branches) - 1
+            return tracer.choose(
+                ops.clip(index, 0, last),
+                [functools.partial(branch, *operands) for branch in branches],
+                lambda i, values: functools.reduce(
+                    lambda rest, n: ops.where(ops.equal(i, n), values[n], rest),
+                    range(last),
+                    values[last],
+                ),
+            )
         return branches[0](*operands)
     return branches[builtins.min(builtins.max(int(index), 0), len(branches) - 1)](*operands)
 
@@ -365,7 +380,9 @@ class custom_gradient:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         inputs = [convert_to_tensor(a) if _is_data(a) else a for a in args]
         recorded = [x for x in inputs if is_tensor(x)]
-        if not autograd.is_recording() or any(x.is_abstract for x in recorded):
+        if autograd.is_recording() and any(x.is_abstract for x in recorded):
+            raise tracing.Untraceable("a function with a gradient of its own is differentiated")
+        if not autograd.is_recording():
             return self.function(*args, **kwargs)[0]
         return _with_gradient(self.function, args, kwargs, inputs)
 

@@ -1000,10 +1000,7 @@ empty = zeros
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
     x = convert_to_tensor(x)
-    dtype = standardize_dtype(dtype or x.dtype)
-    if x.array is None:
-        return abstract(x.shape, dtype)
-    return full(x.shape, fill_value, dtype)
+    return full(x.shape, fill_value, dtype or x.dtype)
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Tensor:

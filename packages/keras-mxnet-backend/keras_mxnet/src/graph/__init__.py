@@ -1,0 +1,1 @@
+"""Steps of training recorded once and replayed as MXNet's cached graphs."""

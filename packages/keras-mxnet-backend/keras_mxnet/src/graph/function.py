@@ -1,0 +1,119 @@
+"""A function that runs as a graph where it can."""
+
+import collections
+import logging
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.src import tree
+
+from keras_mxnet.src import autograd, tracing
+from keras_mxnet.src.graph.program import Program
+from keras_mxnet.src.graph.tracer import Tracer
+from keras_mxnet.src.tensor import AbstractValueError, Tensor
+
+logger = logging.getLogger("keras_mxnet")
+
+# Programs kept a function: each holds its own memory.
+LIMIT = 8
+
+
+class GraphFunction:
+    """Runs a function as a graph, traced once for each form of its argument.
+
+    A function that reads a tensor's value, or does something else that a graph cannot hold, runs
+    eagerly from then on; the log says why.
+
+    Args:
+        function: takes a structure of tensors, returns one; assigns variables.
+        name: what the log calls it.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], name: str):
+        self._function = function
+        self._name = name
+        self._programs: collections.OrderedDict[Any, tuple[Program, Any]] = (
+            collections.OrderedDict()
+        )
+        self._eager = False
+
+    def __call__(self, argument: Any) -> Any:
+        if self._eager:
+            return self._function(argument)
+        leaves = tree.flatten(argument)
+        inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        key = _key(argument, leaves)
+        if key in self._programs:
+            self._programs.move_to_end(key)
+        else:
+            try:
+                self._programs[key] = self._trace(argument)
+            except Exception as error:
+                self._eager = True
+                self._programs.clear()
+                logger.warning("%s runs eagerly: %s", self._name, _reason(error))
+                return self._function(argument)
+            if len(self._programs) > LIMIT:
+                self._programs.popitem(last=False)
+        program, result = self._programs[key]
+        outputs = iter(program(inputs))
+        return tree.map_structure(lambda x: next(outputs) if x is _OUTPUT else x, result)
+
+    def _trace(self, argument: Any) -> tuple[Program, Any]:
+        """Trace the function for arguments of this form; return the program and its result."""
+        tracer = Tracer(autograd.is_recording)
+
+        def stand_in(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            inputs.append(tracer.input(leaf.shape, leaf.dtype))
+            return inputs[-1]
+
+        inputs: list[Tensor] = []
+        argument = tree.map_structure(stand_in, argument)
+        with tracing.using(tracer):
+            result = self._function(argument)
+        outputs = [leaf for leaf in tree.flatten(result) if isinstance(leaf, Tensor)]
+        program = Program(tracer, inputs, outputs)
+        if self._programs:
+            logger.info(
+                "%s traced again, for %s; %d graphs are kept",
+                self._name,
+                [(t.shape, t.dtype) for t in inputs],
+                min(len(self._programs) + 1, LIMIT),
+            )
+        result = tree.map_structure(lambda x: _OUTPUT if isinstance(x, Tensor) else x, result)
+        return program, result
+
+
+class _Output:
+    """Stands for a tensor in a result."""
+
+
+_OUTPUT = _Output()
+
+
+def _key(argument: Any, leaves: list[Any]) -> Any:
+    """Return what decides which graph a function becomes."""
+    forms = tuple(
+        (leaf.shape, leaf.dtype, leaf.context) if isinstance(leaf, Tensor) else leaf
+        for leaf in leaves
+    )
+    from keras_mxnet.src.variable import Variable
+
+    return str(tree.map_structure(lambda _: 0, argument)), forms, Variable.version
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what kept a function from becoming a graph, and where."""
+    what = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if not isinstance(error, (tracing.Untraceable, AbstractValueError)):
+        what = f"{type(error).__name__}: {what}"
+    libraries = (os.path.dirname(keras.__file__), os.path.dirname(os.path.dirname(__file__)))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(libraries) and "site-packages" not in frame.filename:
+            return f"{what} ({frame.filename}:{frame.lineno})"
+    return what
