@@ -60,9 +60,20 @@ class Entry(NamedTuple):
         return self.node.outputs[self.index][1]
 
 
-def leaf(spec: Spec) -> Entry:
-    """Return an entry for a value that comes from outside the graph."""
-    return Entry(Node(None, (), {}, (spec,), False), 0)
+def leaf(spec: Spec, value: float | None = None) -> Entry:
+    """Return an entry for a value that comes from outside the graph.
+
+    Args:
+        spec: shape and storage dtype.
+        value: what all its elements are, where that never changes.
+    """
+    return Entry(Node(None, (), {} if value is None else {"value": value}, (spec,), False), 0)
+
+
+def number(entry: Entry) -> float | None:
+    """Return what all elements of a leaf always are, None where that is not known."""
+    text = entry.node.attribute("value")
+    return float(text) if entry.node.operator is None and text else None
 
 
 def make(operator: str, inputs: Sequence[Entry], attributes: Mapping[str, Any]) -> Entry:

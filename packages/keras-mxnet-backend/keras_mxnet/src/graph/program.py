@@ -7,12 +7,14 @@ tape; what comes before and after it are graphs without a tape.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_mxnet.src import arrays, autograd
 from keras_mxnet.src.graph import passes
 from keras_mxnet.src.graph.cached import CachedGraph
-from keras_mxnet.src.graph.nodes import Entry, Graph, Node, leaf, ordered, rewrite
+from keras_mxnet.src.graph.nodes import Entry, Graph, Node, leaf, number, ordered
 from keras_mxnet.src.graph.tracer import Differentiation, Tracer
-from keras_mxnet.src.tensor import Tensor
+from keras_mxnet.src.tensor import Tensor, context
 from keras_mxnet.src.variable import Variable
 
 
@@ -35,7 +37,15 @@ class _Piece:
         graph, sources = extract(self.outputs, self._is_known)
         if self.differentiation is not None:
             graph = Graph(graph.inputs, (graph.outputs[0], *map(_blocked, graph.outputs[1:])))
-        self._cached = CachedGraph(passes.optimize(graph))
+        graph = passes.optimize(graph, on_tape=self.differentiation is not None)
+        given = set(graph.inputs)
+        made = [
+            entry
+            for node in ordered(graph.outputs)
+            if node.operator is None and (entry := Entry(node, 0)) not in given
+        ]
+        self._made = [_filled(entry) for entry in made]
+        self._cached = CachedGraph(Graph((*graph.inputs, *made), graph.outputs))
         self._from = [places[source] for source in sources]
         for entry in self.outputs:
             places.setdefault(entry, len(places))
@@ -52,7 +62,7 @@ class _Piece:
     def run(self, values: list[Any]) -> None:
         """Compute from the values at the piece's places, and put what it gives at its own."""
         if self.differentiation is None:
-            for place, array in zip(self._to, self._cached([values[i] for i in self._from])):
+            for place, array in zip(self._to, self._cached([*(values[i] for i in self._from), *self._made])):
                 values[place] = array
             return
         # Arrays of their own on the tape: only these gradients are wanted, wherever else the
@@ -63,7 +73,7 @@ class _Piece:
             for i, buffer in zip(self._wrt, self._buffers, strict=True)
         ]
         with autograd.recording():
-            outputs = self._cached([given[i] for i in self._from])
+            outputs = self._cached([*(given[i] for i in self._from), *self._made])
         head = None if self._head is None else values[self._head]
         autograd.differentiate([outputs[0]], [head], retain=False)
         for place, array in zip(self._to, outputs):
@@ -88,7 +98,7 @@ def extract(
 
     def given(entry: Entry) -> Entry:
         if is_known(entry):
-            return inputs.setdefault(entry, leaf(entry.spec))
+            return inputs.setdefault(entry, leaf(entry.spec, number(entry)))
         return entry
 
     new: dict[int, Node] = {}
@@ -126,6 +136,12 @@ def needed(outputs: Iterable[Entry], is_known: Callable[[Entry], bool]) -> list[
             stack.append((node, True))
             stack.extend((e.node, False) for e in node.inputs if not is_known(e))
     return found
+
+
+def _filled(entry: Entry) -> Any:
+    """Return the array of a constant that a pass has made."""
+    shape, dtype = entry.spec
+    return arrays.from_numpy(np.full(shape, number(entry)), dtype, context())
 
 
 def _blocked(entry: Entry) -> Entry:

@@ -1,12 +1,31 @@
 """What is done to a graph before MXNet gets it. No pass changes a result."""
 
 from keras_mxnet.src.graph.nodes import Graph
+from keras_mxnet.src.graph.passes.batch_norm import fuse_batch_norms
+from keras_mxnet.src.graph.passes.bias import fuse_biases
+from keras_mxnet.src.graph.passes.blocks import remove_blocks
+from keras_mxnet.src.graph.passes.channels import pad_channels
+from keras_mxnet.src.graph.passes.common import share
+from keras_mxnet.src.graph.passes.scalars import use_scalars
+from keras_mxnet.src.graph.passes.transposes import cancel_transposes
 
-PASSES = ()
 
+def optimize(graph: Graph, on_tape: bool) -> Graph:
+    """Return an equal graph that runs faster.
 
-def optimize(graph: Graph) -> Graph:
-    """Return an equal graph that runs faster."""
-    for each in PASSES:
+    Args:
+        graph: what shall run.
+        on_tape: whether gradients are taken of it.
+    """
+    if not on_tape:
+        graph = remove_blocks(graph)
+    for each in (
+        use_scalars,
+        share,
+        cancel_transposes,
+        fuse_biases,
+        fuse_batch_norms,
+        pad_channels,
+    ):
         graph = each(graph)
     return graph
