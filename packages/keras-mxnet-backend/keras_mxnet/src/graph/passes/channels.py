@@ -1,4 +1,4 @@
-"""Convolutions with a multiple of 16 channels, for which oneDNN has its fast kernels.
+"""Convolutions with a multiple of 8 channels, for which oneDNN has its fast kernels.
 
 The channels that are added have weights of zero and are cut off before anything can see them, so
 results and gradients are those of the convolution without them.
@@ -6,14 +6,14 @@ results and gradients are those of the convolution without them.
 
 from collections.abc import Sequence
 
-from keras_mxnet.src.graph.nodes import Entry, Graph, Node, make, rewrite
-from keras_mxnet.src.graph.passes.transposes import reshaped
+from keras_mxnet.src.graph.nodes import Entry, Graph, Node, leaf, make, rewrite
 
 _BLOCK = 16
 
 # What may run on the added channels: zero stays finite, and so does the gradient.
 _SAFE = frozenset(
     {
+        "_npx_activation",
         "_npx_leaky_relu",
         "_npx_pooling",
         "_npx_relu",
@@ -65,10 +65,6 @@ def _padded(entry: Entry, axis: int, length: int) -> Entry:
     missing = length - entry.shape[axis]
     if not missing:
         return entry
-    if len(entry.shape) == 1:
-        # MXNet's operator cannot read the widths of a single dimension.
-        return reshaped(_padded(reshaped(entry, (1, *entry.shape)), 1, length), (length,))
-    widths = tuple((0, missing if i == axis else 0) for i in range(len(entry.shape)))
-    return make(
-        "_npi_pad", [entry], {"pad_width": widths, "mode": "constant", "constant_value": 0.0}
-    )
+    shape = tuple(missing if i == axis else n for i, n in enumerate(entry.shape))
+    zeros = leaf((shape, entry.dtype), 0.0)
+    return make("_npi_concatenate", [entry, zeros], {"num_args": 2, "axis": axis})

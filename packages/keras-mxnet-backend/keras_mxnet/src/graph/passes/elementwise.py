@@ -29,6 +29,7 @@ UNARY = frozenset(
         "_npi_less_equal_scalar",
         "_npi_maximum_scalar",
         "_npi_minimum_scalar",
+        "_npx_activation",
         "_npx_cast",
         "_npx_leaky_relu",
         "_npx_relu",
