@@ -116,9 +116,7 @@ def lstm(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     _refuse_unless_fusible(mask, activation, recurrent_activation)
     kernel, recurrent = convert_to_tensor(kernel), convert_to_tensor(recurrent_kernel)
-    bias = (
-        ops.zeros((kernel.shape[1],), kernel.dtype) if bias is None else convert_to_tensor(bias)
-    )
+    bias = ops.zeros((kernel.shape[1],), kernel.dtype) if bias is None else convert_to_tensor(bias)
     # Keras's order of the gates is MXNet's: input, forget, cell, output.
     parameters = [ops.transpose(kernel), ops.transpose(recurrent), bias, ops.zeros_like(bias)]
     states = [initial_state_h, initial_state_c]

@@ -109,6 +109,9 @@ def _key(argument: Any, leaves: list[Any]) -> Any:
 
 def _reason(error: Exception) -> str:
     """Say in a line what kept a function from becoming a graph, and where."""
+    # Keras wraps what a layer raises in an error that tells of the layer's arguments.
+    while error.__context__ is not None:
+        error = error.__context__
     what = str(error).splitlines()[0] if str(error) else type(error).__name__
     if not isinstance(error, (tracing.Untraceable, AbstractValueError)):
         what = f"{type(error).__name__}: {what}"

@@ -31,7 +31,9 @@ class Node:
         self.operator = operator
         self.inputs = tuple(inputs)
         self.attributes = tuple(
-            sorted((k, v if isinstance(v, bytes) else arrays.text(v)) for k, v in attributes.items())
+            sorted(
+                (k, v if isinstance(v, bytes) else arrays.text(v)) for k, v in attributes.items()
+            )
         )
         self.outputs = tuple(outputs)
         self.recorded = recorded
@@ -84,13 +86,22 @@ def make(operator: str, inputs: Sequence[Entry], attributes: Mapping[str, Any]) 
 
 
 class Graph(NamedTuple):
-    """A piece of computation: `outputs` from `inputs`, which are leaves."""
+    """A piece of computation.
+
+    Attributes:
+        inputs: the leaves that it starts from.
+        outputs: what it computes.
+        wanted: those inputs for which gradients of the first output are taken.
+    """
 
     inputs: tuple[Entry, ...]
     outputs: tuple[Entry, ...]
+    wanted: frozenset[Entry] = frozenset()
 
 
-def ordered(outputs: Iterable[Entry], stops: Callable[[Node], bool] = lambda _: False) -> list[Node]:
+def ordered(
+    outputs: Iterable[Entry], stops: Callable[[Node], bool] = lambda _: False
+) -> list[Node]:
     """Return the nodes that `outputs` need, each after those it takes, `stops` left out."""
     found: list[Node] = []
     seen: set[int] = set()
@@ -132,13 +143,11 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
         if entries is None:
             if inputs == node.inputs:
                 continue
-            kept = Node(
-                node.operator, inputs, dict(node.attributes), node.outputs, node.recorded
-            )
+            kept = Node(node.operator, inputs, dict(node.attributes), node.outputs, node.recorded)
             entries = [Entry(kept, i) for i in range(len(node.outputs))]
         for i, entry in enumerate(entries):
             new[id(node), i] = entry
-    return Graph(graph.inputs, tuple(mapped(entry) for entry in graph.outputs))
+    return graph._replace(outputs=tuple(mapped(entry) for entry in graph.outputs))
 
 
 def uses(graph: Graph) -> dict[int, int]:

@@ -36,8 +36,13 @@ class _Piece:
         """Make the cached graph, the places of its values found in or added to `places`."""
         graph, sources = extract(self.outputs, self._is_known)
         if self.differentiation is not None:
-            graph = Graph(graph.inputs, (graph.outputs[0], *map(_blocked, graph.outputs[1:])))
-        graph = passes.optimize(graph, on_tape=self.differentiation is not None)
+            leaves = dict(zip(sources, graph.inputs, strict=True))
+            graph = Graph(
+                graph.inputs,
+                (graph.outputs[0], *map(_blocked, graph.outputs[1:])),
+                frozenset(leaves[entry] for entry in self.differentiation.wrt),
+            )
+        graph = passes.optimize(graph)
         given = set(graph.inputs)
         made = [
             entry
@@ -45,7 +50,7 @@ class _Piece:
             if node.operator is None and (entry := Entry(node, 0)) not in given
         ]
         self._made = [_filled(entry) for entry in made]
-        self._cached = CachedGraph(Graph((*graph.inputs, *made), graph.outputs))
+        self._cached = CachedGraph(graph._replace(inputs=(*graph.inputs, *made)))
         self._from = [places[source] for source in sources]
         for entry in self.outputs:
             places.setdefault(entry, len(places))
@@ -62,7 +67,8 @@ class _Piece:
     def run(self, values: list[Any]) -> None:
         """Compute from the values at the piece's places, and put what it gives at its own."""
         if self.differentiation is None:
-            for place, array in zip(self._to, self._cached([*(values[i] for i in self._from), *self._made])):
+            given = [*(values[i] for i in self._from), *self._made]
+            for place, array in zip(self._to, self._cached(given), strict=True):
                 values[place] = array
             return
         # Arrays of their own on the tape: only these gradients are wanted, wherever else the
@@ -76,9 +82,9 @@ class _Piece:
             outputs = self._cached([*(given[i] for i in self._from), *self._made])
         head = None if self._head is None else values[self._head]
         autograd.differentiate([outputs[0]], [head], retain=False)
-        for place, array in zip(self._to, outputs):
+        for place, array in zip(self._to, outputs, strict=True):
             values[place] = arrays.detach(array)
-        for place, array in zip(self._results, self._buffers):
+        for place, array in zip(self._results, self._buffers, strict=True):
             values[place] = array
 
 
@@ -248,6 +254,4 @@ def _source(entry: Entry) -> Entry:
 def _region(call: Differentiation) -> list[Node]:
     """Return the nodes between a loss and what it is differentiated for."""
     ends = {id(entry.node) for entry in call.wrt}
-    return ordered(
-        [call.loss], lambda n: n.operator is None or not n.recorded or id(n) in ends
-    )
+    return ordered([call.loss], lambda n: n.operator is None or not n.recorded or id(n) in ends)

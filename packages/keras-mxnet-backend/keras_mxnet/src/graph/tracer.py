@@ -154,7 +154,9 @@ class Tracer:
         if len(losses) != 1:
             raise Untraceable("it calls backward on several tensors at once")
         leaves = [
-            self._read[id(v)] for v in self.variables.values() if v.trainable and v.is_differentiable
+            self.read(v, v.held)
+            for v in self.variables.values()
+            if v.trainable and v.is_differentiable
         ]
         found = self.gradients(losses[0], leaves, heads[0])
         self._gradients.update(
@@ -210,7 +212,8 @@ class Tracer:
             raise Untraceable("the branches of a condition return different structures")
         merged = [
             values[0]
-            if not any(isinstance(v, Tensor) for v in values) and values.count(values[0]) == len(flat)
+            if not any(isinstance(v, Tensor) for v in values)
+            and values.count(values[0]) == len(flat)
             else select(chosen, values)
             for values in map(list, zip(*flat, strict=True))
         ]

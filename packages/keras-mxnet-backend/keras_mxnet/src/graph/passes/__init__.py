@@ -10,14 +10,9 @@ from keras_mxnet.src.graph.passes.scalars import use_scalars
 from keras_mxnet.src.graph.passes.transposes import cancel_transposes
 
 
-def optimize(graph: Graph, on_tape: bool) -> Graph:
-    """Return an equal graph that runs faster.
-
-    Args:
-        graph: what shall run.
-        on_tape: whether gradients are taken of it.
-    """
-    if not on_tape:
+def optimize(graph: Graph) -> Graph:
+    """Return an equal graph that runs faster."""
+    if not graph.wanted:
         graph = remove_blocks(graph)
     for each in (
         use_scalars,

@@ -31,7 +31,10 @@ def fuse_batch_norms(graph: Graph) -> Graph:
         if parts is None:
             return None
         trained = _is_mean(parts.mean, parts.x) and _is_variance(parts.variance, parts.x)
-        given = parts.mean.node.operator is None and parts.variance.node.operator is None
+        # As running averages MXNet's operator takes no others than inputs, and no gradient of them.
+        given = all(
+            e.node.operator is None and e not in graph.wanted for e in (parts.mean, parts.variance)
+        )
         if not trained and not given:
             return None
         vector = ((parts.x.shape[1],), parts.x.dtype)
@@ -64,7 +67,7 @@ def fuse_batch_norms(graph: Graph) -> Graph:
         return [result]
 
     graph = rewrite(graph, rule)
-    return Graph(graph.inputs, tuple(_replaced(entry, statistics) for entry in graph.outputs))
+    return graph._replace(outputs=tuple(_replaced(e, statistics) for e in graph.outputs))
 
 
 def _replaced(output: Entry, statistics: dict[Entry, Entry]) -> Entry:

@@ -15,9 +15,7 @@ def share(graph: Graph) -> Graph:
             return [Entry(same, i) for i in range(len(same.outputs))]
         kept = node
         if inputs != node.inputs:
-            kept = Node(
-                node.operator, inputs, dict(node.attributes), node.outputs, node.recorded
-            )
+            kept = Node(node.operator, inputs, dict(node.attributes), node.outputs, node.recorded)
         first[node.operator, inputs, node.attributes] = kept
         return [Entry(kept, i) for i in range(len(kept.outputs))]
 

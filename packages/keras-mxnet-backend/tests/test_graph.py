@@ -1,0 +1,276 @@
+"""Graph mode: the same numbers as eager mode, and eager mode where a graph cannot be had."""
+
+import logging
+
+import keras
+import mxnet as mx
+import numpy as np
+import pytest
+
+from keras_mxnet.src.graph.function import LIMIT, GraphFunction
+
+GENERATOR = np.random.default_rng(0)
+
+
+def images(count=24, size=12, channels=3):
+    x = GENERATOR.normal(size=(count, size, size, channels)).astype("float32")
+    return x, GENERATOR.integers(0, 4, count)
+
+
+def convolutions():
+    return [
+        keras.layers.Input((12, 12, 3)),
+        keras.layers.Conv2D(5, 3, padding="same", use_bias=False),
+        keras.layers.BatchNormalization(),
+        keras.layers.Activation("relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Conv2D(20, 3, strides=2, padding="same", activation="tanh"),
+        keras.layers.AveragePooling2D(2, padding="same"),
+        keras.layers.Dropout(0.3, seed=3),
+        keras.layers.Flatten(),
+        keras.layers.Dense(7, activation="relu", kernel_regularizer="l2"),
+        keras.layers.LayerNormalization(),
+        keras.layers.Dense(4, activation="softmax"),
+    ]
+
+
+def recurrent(cell):
+    return lambda: [
+        keras.layers.Input((9,)),
+        keras.layers.Embedding(20, 6),
+        cell(5, return_sequences=True, go_backwards=True),
+        cell(5),
+        keras.layers.Dense(4, activation="softmax"),
+    ]
+
+
+def tokens():
+    return GENERATOR.integers(0, 20, (24, 9)), GENERATOR.integers(0, 4, 24)
+
+
+MODELS = {
+    "convolutions": (convolutions, images),
+    "lstm": (recurrent(keras.layers.LSTM), tokens),
+    "gru": (recurrent(keras.layers.GRU), tokens),
+    "simple_rnn": (recurrent(keras.layers.SimpleRNN), tokens),
+}
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda: keras.optimizers.Adam(
+        keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.5), clipnorm=1.0
+    ),
+    "accumulated": lambda: keras.optimizers.RMSprop(0.01, gradient_accumulation_steps=2),
+    "averaged": lambda: keras.optimizers.Adam(
+        0.01, use_ema=True, ema_overwrite_frequency=3, loss_scale_factor=8.0
+    ),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.1), dynamic_growth_steps=2
+    ),
+}
+
+
+def compiled(layers, optimizer, eager):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(layers())
+    model.compile(
+        optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=eager
+    )
+    return model
+
+
+def assert_same_training(layers, data, optimizer, caplog):
+    histories, weights, predictions = [], [], []
+    for eager in (True, False):
+        model = compiled(layers, optimizer, eager)
+        # A batch of eight and a partial one of five.
+        fitted = model.fit(
+            *data, batch_size=8, epochs=3, verbose=0, shuffle=False, steps_per_epoch=None
+        )
+        histories.append(fitted.history)
+        weights.append(model.get_weights())
+        predictions.append(model.predict(data[0], batch_size=5, verbose=0))
+        histories[-1]["evaluated"] = model.evaluate(*data, batch_size=7, verbose=0)
+    assert "eagerly" not in caplog.text
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-4, atol=1e-5)
+    for graph, eager in zip(weights[1], weights[0], strict=True):
+        np.testing.assert_allclose(graph, eager, rtol=1e-3, atol=2e-5)
+    np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_of_model_trains_as_in_eager_mode(name, caplog):
+    layers, data = MODELS[name]
+    assert_same_training(layers, data(), OPTIMIZERS["sgd"], caplog)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_updates_as_in_eager_mode(name, caplog):
+    assert_same_training(convolutions, images(), OPTIMIZERS[name], caplog)
+
+
+def small():
+    return [keras.layers.Input((3,)), keras.layers.Dense(2)]
+
+
+def regression(layers, eager=False, cls=keras.Sequential):
+    keras.utils.set_random_seed(1)
+    model = cls(layers())
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=eager)
+    return model
+
+
+def vectors(count=16):
+    return (
+        GENERATOR.normal(size=(count, 3)).astype("float32"),
+        GENERATOR.normal(size=(count, 2)).astype("float32"),
+    )
+
+
+class Penalised(keras.Sequential):
+    """Two steps of gradients in one training step, the second from updated weights."""
+
+    def train_step(self, data):
+        x, y = data
+        for factor in (1.0, 0.5):
+            with mx.autograd.record():
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True)) * factor
+            loss.backward()
+            weights = self.trainable_weights
+            self.optimizer.apply([w.grad for w in weights], weights)
+        return {"loss": loss}
+
+
+def test_a_training_step_may_take_gradients_twice(caplog):
+    data, results = vectors(), []
+    for eager in (True, False):
+        model = regression(small, eager, Penalised)
+        model.fit(*data, batch_size=8, epochs=2, verbose=0, shuffle=False)
+        results.append(model.get_weights())
+    assert "eagerly" not in caplog.text
+    for graph, eager in zip(*reversed(results), strict=True):
+        np.testing.assert_allclose(graph, eager, rtol=1e-5, atol=1e-6)
+
+
+class Reading(keras.Sequential):
+    def train_step(self, data):
+        logs = super().train_step(data)
+        float(logs["loss"])
+        return logs
+
+
+def test_a_step_that_reads_a_value_runs_eagerly_and_the_log_says_where(caplog):
+    data = vectors()
+    model = regression(small, cls=Reading)
+    model.fit(*data, batch_size=8, verbose=0, shuffle=False)
+    assert "Reading.train_step runs eagerly" in caplog.text
+    assert "test_graph.py" in caplog.text
+    other = regression(small, eager=True)
+    other.fit(*data, batch_size=8, verbose=0, shuffle=False)
+    for graph, eager in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(graph, eager)
+
+
+class Offset(keras.layers.Layer):
+    """Holds a tensor that is no variable."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = keras.ops.ones((3,))
+
+    def call(self, x):
+        return x + self.offset
+
+
+def test_an_array_from_elsewhere_is_never_frozen(caplog):
+    layer = Offset()
+    model = regression(lambda: [keras.layers.Input((3,)), layer, keras.layers.Dense(2)])
+    x, _ = vectors()
+    before = model.predict(x, verbose=0)
+    assert "runs eagerly" in caplog.text
+    assert "made outside it" in caplog.text
+    layer.offset = keras.ops.ones((3,)) * 5.0
+    kernel = model.get_weights()[0]
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0) - before, np.tile(4.0 * kernel.sum(0), (16, 1)), rtol=1e-4
+    )
+
+
+def test_freezing_a_layer_changes_the_graph():
+    data = vectors()
+    model = regression(lambda: [*small(), keras.layers.Dense(2)])
+    model.fit(*data, verbose=0)
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = model.get_weights()
+    model.fit(*data, verbose=0)
+    after = model.get_weights()
+    np.testing.assert_array_equal(after[0], before[0])
+    assert np.abs(after[2] - before[2]).max() > 0
+
+
+def test_random_numbers_differ_from_step_to_step_and_repeat_from_a_seed():
+    def run():
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential(
+            [keras.layers.Input((50,)), keras.layers.GaussianNoise(1.0, seed=2)]
+        )
+        noisy = GraphFunction(lambda x: model(x, training=True), "noise")
+        zeros = keras.ops.zeros((2, 50))
+        return [noisy(zeros).numpy() for _ in range(3)]
+
+    first, second = run(), run()
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first[0] - first[1]).max() > 0.1
+
+
+def test_many_shapes_keep_a_bounded_number_of_graphs(caplog):
+    caplog.set_level(logging.INFO, "keras_mxnet")
+    double = GraphFunction(lambda x: x * 2.0, "double")
+    for length in range(1, 51):
+        x = keras.ops.arange(length, dtype="float32")
+        np.testing.assert_array_equal(double(x).numpy(), 2.0 * np.arange(length))
+    assert len(double._programs) == LIMIT
+    assert "traced again" in caplog.text
+
+
+def test_a_condition_on_a_value_selects(caplog):
+    counter = keras.Variable(0.0, trainable=False)
+
+    def step(x):
+        total = keras.ops.sum(x)
+
+        def bigger():
+            counter.assign_add(1.0)
+            return total * 2.0
+
+        return keras.ops.cond(total > 0, bigger, lambda: total - 1.0)
+
+    graph = GraphFunction(step, "step")
+    results = [float(graph(keras.ops.full((2,), value))) for value in (3.0, -2.0, 1.0)]
+    assert results == [12.0, -5.0, 4.0]
+    assert float(counter.value) == 2.0
+    assert "eagerly" not in caplog.text
+
+
+def test_a_layer_of_ones_own_with_state(caplog):
+    class Counting(keras.layers.Layer):
+        def build(self, shape):
+            self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            self.seen.assign_add(1.0)
+            return x * self.seen
+
+    results = []
+    for eager in (True, False):
+        layer = Counting()
+        model = regression(
+            lambda layer=layer: [keras.layers.Input((3,)), layer, keras.layers.Dense(2)], eager
+        )
+        x = np.ones((8, 3), "float32")
+        model.fit(x, np.ones((8, 2), "float32"), batch_size=2, epochs=2, verbose=0)
+        results.append([layer.seen.numpy(), *model.get_weights()])
+    assert "eagerly" not in caplog.text
+    for graph, eager in zip(*reversed(results), strict=True):
+        np.testing.assert_allclose(graph, eager, rtol=1e-5, atol=1e-6)
