@@ -7,6 +7,9 @@ not pass has to stand in `excluded_tests.txt` with the reason.
     python run.py                      every folder
     python run.py ops/nn_test.py       a folder or file of keras/src
     python run.py --record             in an environment with PyTorch: the yardstick
+
+It runs part after part and counts, or records, each when it ends: one that is cut off loses one
+part, and memory that a part took is free for the next.
 """
 
 import argparse
@@ -16,12 +19,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
 YARDSTICK = HERE / "yardstick.txt.gz"
 EXCLUDED = HERE / "excluded_tests.txt"
+
+# Folders whose parts are what they hold, since they are large.
+_DIVIDED = ("backend", "layers", "ops")
+# The tests of Keras's other backends.
+_FOREIGN = ("backend/jax", "backend/tensorflow", "backend/torch")
 
 
 def keras_source():
@@ -29,12 +36,37 @@ def keras_source():
     return Path(importlib.util.find_spec("keras").origin).parent / "src"
 
 
-def run(backend, targets, processes, timeout):
-    """Run tests in a process of their own.
+def parts(targets):
+    """Return what is run in a process each: files and folders, relative to `keras/src`."""
+    source = keras_source()
+    folders = [source / target for target in targets] or _holding_tests(source)
+    found = []
+    for folder in folders:
+        divided = folder.relative_to(source).as_posix() in _DIVIDED
+        found += _holding_tests(folder) if divided else [folder]
+    names = [path.relative_to(source).as_posix() for path in found]
+    return [name for name in names if name not in _FOREIGN]
+
+
+def _holding_tests(folder):
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.endswith("_test.py") or any(path.glob("**/*_test.py"))
+    )
+
+
+def within(name, part):
+    """Tell whether a test is one of a part."""
+    return name == part or name.startswith((part + "/", part + "::"))
+
+
+def run(backend, part, processes, timeout):
+    """Run a part of the tests in a process of its own.
 
     Args:
         backend: Keras's name of the backend.
-        targets: folders or files, relative to `keras/src`.
+        part: a folder, file or test, relative to `keras/src`.
         processes: how many to run in.
         timeout: seconds a test may take.
 
@@ -60,7 +92,7 @@ def run(backend, targets, processes, timeout):
             "-c", str(HERE / "pytest.ini"), "--rootdir", str(source), "-q", "--tb=short",
             "--timeout", str(timeout), "-n", str(processes), "--dist", "worksteal",
             "-o", "python_files=*_test.py",
-            *(str(source / target) for target in targets),
+            str(source / part),
         ]  # fmt: skip
         process = subprocess.run(command, env=environment, cwd=folder, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
@@ -92,35 +124,36 @@ def read_excluded():
 
 def folder_of(name):
     """Return the folder that a test counts for."""
-    parts = name.split("::")[0].split("/")
-    return "backend/common" if parts[:2] == ["backend", "common"] else parts[0]
+    names = name.split("::")[0].split("/")
+    return "/".join(names[:2]) if names[0] == "backend" else names[0]
 
 
-def report(results, yardstick, excluded, targets):
-    """Print the counts and what was not expected; return whether all was."""
-    if targets:
-        prefixes = tuple(targets)
-        yardstick = {name for name in yardstick if name.startswith(prefixes)}
-    passed = {name for name, outcome in results.items() if outcome == "passed"}
-    wanted, got = Counter(map(folder_of, yardstick)), Counter()
-    got.update(map(folder_of, yardstick & passed))
-    print(f"{'folder':<20}{'yardstick':>10}{'passed':>8}{'share':>9}")
-    for folder in sorted(wanted):
-        share = got[folder] / wanted[folder]
-        print(f"{folder:<20}{wanted[folder]:>10}{got[folder]:>8}{share:>9.2%}")
-    total = sum(wanted.values())
-    if total:
-        share = sum(got.values()) / total
-        print(f"{'all':<20}{total:>10}{sum(got.values()):>8}{share:>9.2%}")
-    missing = sorted(yardstick - passed - set(excluded))
-    surprising = sorted(passed & set(excluded))
-    for title, names in (
-        ("fail and are not excluded", missing),
-        ("pass and are excluded", surprising),
-    ):
+def record(part, passed):
+    """Put the tests of a part that pass into the yardstick, in place of those it had."""
+    names = sorted({n for n in read_yardstick() if not within(n, part)} | passed)
+    with gzip.GzipFile(YARDSTICK, "wb", mtime=0) as file:
+        file.write("\n".join(names).encode())
+    print(f"{part:<40}{len(passed):>6} pass on PyTorch", flush=True)
+
+
+def count(names, wanted, passed):
+    """Print one line: how many of the yardstick's tests pass."""
+    got = len(wanted & passed)
+    share = got / len(wanted) if wanted else 1
+    print(f"{names:<40}{len(wanted):>8}{got:>8}{share:>9.2%}", flush=True)
+
+
+def unexpected(yardstick, excluded, passed):
+    """Print the names of the tests that went otherwise than was said; tell whether any did."""
+    groups = {
+        "fail and are not excluded": yardstick - passed - excluded,
+        "pass and are excluded": passed & excluded,
+        "are excluded and do not pass on PyTorch": excluded - yardstick,
+    }
+    for title, names in groups.items():
         if names:
-            print(f"\n{len(names)} {title}:", *names, sep="\n  ")
-    return not missing and not surprising
+            print(f"\n{len(names)} {title}:", *sorted(names), sep="\n  ")
+    return any(groups.values())
 
 
 def main():
@@ -130,25 +163,36 @@ def main():
     parser.add_argument("--record", action="store_true", help="write the yardstick with PyTorch")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=300, help="seconds for one test")
-    parser.add_argument("--log", type=Path, help="file for what pytest prints")
+    parser.add_argument("--log", type=Path, help="file to which what pytest prints is added")
     options = parser.parse_args()
-    targets = options.targets or ["."]
     backend = "torch" if options.record else "mxnet"
-    results, log = run(backend, targets, options.processes, options.timeout)
-    if options.log:
-        options.log.write_text(log, encoding="utf-8")
-    if not results:
-        sys.exit(f"No test ran:\n{log[-3000:]}")
+    yardstick, passed, excluded = set(), set(), set()
+    if not options.record:
+        print(f"{'':<40}{'yardstick':>8}{'passed':>8}{'share':>9}")
+    for part in parts(options.targets):
+        results, log = run(backend, part, options.processes, options.timeout)
+        if options.log:
+            with options.log.open("a", encoding="utf-8") as file:
+                file.write(log)
+        passing = {name for name, outcome in results.items() if outcome == "passed"}
+        if not results and "no tests ran" not in log:
+            sys.exit(f"The tests of {part} did not run:\n{log[-3000:]}")
+        if options.record:
+            record(part, passing)
+            continue
+        wanted = {name for name in read_yardstick() if within(name, part)}
+        count(part, wanted, passing)
+        yardstick |= wanted
+        passed |= passing
+        excluded |= {name for name in read_excluded() if within(name, part)}
     if options.record:
-        names = {name for name, outcome in results.items() if outcome == "passed"}
-        if options.targets:
-            names |= {n for n in read_yardstick() if not n.startswith(tuple(options.targets))}
-        names = sorted(names)
-        with gzip.GzipFile(YARDSTICK, "wb", mtime=0) as file:
-            file.write("\n".join(names).encode())
-        print(f"{len(names)} tests pass on PyTorch.")
         return
-    if not report(results, read_yardstick(), read_excluded(), options.targets):
+    print()
+    for folder in sorted(set(map(folder_of, yardstick))):
+        wanted = {name for name in yardstick if folder_of(name) == folder}
+        count(folder, wanted, passed)
+    count("all", yardstick, passed)
+    if unexpected(yardstick, excluded, passed):
         sys.exit(1)
 
 
