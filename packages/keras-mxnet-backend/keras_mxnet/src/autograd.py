@@ -70,7 +70,10 @@ def gradient(tensor: Tensor) -> Tensor | None:
     arrays.check_call(arrays._LIB.MXNDArrayGetGradState(tensor.array.handle, ctypes.byref(fresh)))
     if not fresh.value:
         return None
-    return Tensor(arrays.detach(arrays.Array(handle)), tensor.dtype, tensor.shape)
+    # A copy: the next backward writes to the same memory.
+    with recording(False):
+        (copied,) = arrays.call("_np_copy", [arrays.Array(handle)], {})
+    return Tensor(copied, tensor.dtype, tensor.shape)
 
 
 def forget(tensors: Sequence[Tensor]) -> None:

@@ -1,6 +1,5 @@
 """`tensor[key]`, with NumPy's meaning."""
 
-import math
 import operator
 from typing import Any
 
@@ -61,29 +60,9 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return invoke("_np_reshape", [x], {"newshape": shape})
 
 
-# MXNet transposes no more dimensions than these.
-_MOST_TRANSPOSED = 6
-
-
 def transpose(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """Return `x` with its axes in another order; none of them is negative."""
-    if x.ndim <= _MOST_TRANSPOSED:
-        return invoke("_np_transpose", [x], {"axes": axes})
-    # Axes that stay neighbours are taken as one.
-    groups: list[list[int]] = []
-    for axis in axes:
-        if groups and axis == groups[-1][-1] + 1:
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-    if len(groups) > _MOST_TRANSPOSED:
-        raise NotImplementedError(
-            f"MXNet transposes {_MOST_TRANSPOSED} dimensions at most. Received: axes={axes}"
-        )
-    order = sorted(groups)
-    merged = reshape(x, tuple(math.prod(x.shape[a] for a in group) for group in order))
-    result = transpose(merged, tuple(order.index(group) for group in groups))
-    return reshape(result, tuple(x.shape[a] for a in axes))
+    return invoke("_np_transpose", [x], {"axes": axes})
 
 
 def wrapped(index: Tensor, length: int) -> Tensor:

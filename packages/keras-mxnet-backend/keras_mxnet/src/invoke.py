@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_mxnet.src import arrays, dtypes, tracing
+from keras_mxnet.src import arrays, dimensions, dtypes, tracing
 from keras_mxnet.src.tensor import Tensor, context
 
 
@@ -23,6 +23,11 @@ def invoke_all(
             input is has the first input's, another one the dtype it is held in.
     """
     attributes = attributes or {}
+    if dimensions.exceeded(name, inputs, attributes):
+        result = dimensions.run(invoke_all, name, inputs, attributes)
+        # The steps kept the dtype: only its name can differ from what a caller asked for.
+        result.dtype = dtype or result.dtype
+        return [result]
     wider = dtypes.WIDENED.get(name)
     if wider is not None and inputs:
         held = dtypes.STORAGE[inputs[0].dtype]

@@ -4,12 +4,10 @@ import warnings
 from typing import Any
 
 import numpy as np
-from keras.src import backend, tree
 from keras.src import callbacks as callbacks_module
 from keras.src import optimizers as optimizers_module
+from keras.src import tree
 from keras.src.backend import config
-from keras.src.backend.common import standardize_dtype
-from keras.src.backend.common.keras_tensor import KerasTensor
 from keras.src.trainers import trainer as base_trainer
 from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.epoch_iterator import EpochIterator
@@ -107,41 +105,6 @@ class MXNetTrainer(base_trainer.Trainer):
             return logs
 
         return run
-
-    def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Create the variables of the model, its metrics and its loss, from a batch's shapes."""
-        model_unbuilt = not all(layer.built for layer in self._flatten_layers())
-        metrics_unbuilt = self._compile_metrics is not None and not self._compile_metrics.built
-        loss_unbuilt = self._compile_loss is not None and not self._compile_loss.built
-        if model_unbuilt or metrics_unbuilt or loss_unbuilt:
-            if data_batch is None:
-                for _, _, data_or_iterator in iterator:
-                    batches = data_or_iterator
-                    data_batch = batches[0] if isinstance(batches, (list, tuple)) else next(batches)
-                    break
-            data_batch = tree.map_structure(_symbolic, data_batch)
-            x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data_batch)
-            try:
-                y_pred = backend.compute_output_spec(self, x, training=False)
-            except Exception as error:
-                raise RuntimeError(
-                    "Unable to automatically build the model. Please build it yourself before "
-                    "calling fit/evaluate/predict. A model is 'built' when its variables have "
-                    "been created and its `self.built` attribute is True. Usually, calling the "
-                    "model on a batch of data is the right way to build it."
-                ) from error
-            if metrics_unbuilt:
-                backend.compute_output_spec(
-                    self.compute_metrics, x, y, y_pred, sample_weight=sample_weight
-                )
-            if loss_unbuilt:
-                backend.compute_output_spec(
-                    self._compute_loss, x, y, y_pred, sample_weight=sample_weight, training=False
-                )
-        if self.optimizer is not None and not self.optimizer.built:
-            # Its variables have to be there before a step is traced.
-            self.optimizer.build(self.trainable_variables)
-        self._post_build()
 
     # Loops.
 
@@ -375,15 +338,6 @@ class MXNetTrainer(base_trainer.Trainer):
             steps=iterator.num_batches,
             model=self,
         )
-
-
-def _symbolic(value: Any) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    dtype = getattr(value, "dtype", None)
-    if dtype is None or not hasattr(value, "shape"):
-        return value
-    return KerasTensor(tuple(value.shape), standardize_dtype(dtype))
 
 
 def _tensors(batch: Any) -> Any:

@@ -1189,15 +1189,16 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     rest = np.broadcast_shapes(*[(*s[:axis], 1, *s[axis + 1 :]) for s in (x.shape, indices.shape)])
     common = (*rest[:axis], indices.shape[axis], *rest[axis + 1 :])
     x = broadcast_to(x, (*rest[:axis], x.shape[axis], *rest[axis + 1 :]))
-    places = []
-    for i, length in enumerate(common):
-        if i == axis:
-            place = broadcast_to(_in_range(indices, x.shape[axis]), common)
-        else:
-            ramp = np.arange(length).reshape([-1 if j == i else 1 for j in range(len(common))])
-            place = convert_to_tensor(np.broadcast_to(ramp, common).astype("int64"))
-        places.append(place)
-    return invoke("_npi_gather_nd", [x, stack(places)], {}, x.dtype)
+    before, behind = python_math.prod(common[:axis]), python_math.prod(common[axis + 1 :])
+    shape = (before, common[axis], behind)
+    places = [
+        np.arange(before).reshape(-1, 1, 1),
+        reshape(broadcast_to(_in_range(indices, x.shape[axis]), common), shape),
+        np.arange(behind).reshape(1, 1, -1),
+    ]
+    places = [broadcast_to(cast(place, "int64"), shape) for place in places]
+    x = reshape(x, (before, x.shape[axis], behind))
+    return reshape(invoke("_npi_gather_nd", [x, stack(places)], {}, x.dtype), common)
 
 
 def argsort(x: Any, axis: int | None = -1) -> Tensor:
