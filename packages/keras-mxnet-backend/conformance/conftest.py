@@ -10,6 +10,14 @@ from pathlib import Path
 import pytest
 from keras.src.backend import backend
 
+if backend() == "mxnet":
+    from keras_mxnet import bridge
+
+    # A test that chooses a backend's trainer by name, as Keras itself does.
+    bridge.BRANCHES["keras.src.trainers.trainer_test"] = (
+        "from keras_mxnet.src.trainer import MXNetTrainer as Trainer"
+    )
+
 OUTCOMES = "KERAS_CONFORMANCE_OUTCOMES"
 
 
