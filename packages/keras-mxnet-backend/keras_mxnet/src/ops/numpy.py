@@ -1259,7 +1259,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     dtype = "int32"
     if weights is not None:
         weights = convert_to_tensor(weights)
-        dtype = result_type(x.dtype, "int32", weights.dtype)
+        dtype = result_type(x.dtype, weights.dtype)
     minlength = int(minlength)
 
     def count(values: np.ndarray, *given: np.ndarray) -> np.ndarray:
@@ -1599,9 +1599,8 @@ def dot(x1: Any, x2: Any) -> Tensor:
     x1, x2 = cast(x1, dtype), cast(x2, dtype)
     if x1.ndim == 0 or x2.ndim == 0:
         return multiply(x1, x2)
-    if x2.ndim == 1:
-        return tensordot(x1, x2, axes=([-1], [0]))
-    return tensordot(x1, x2, axes=([-1], [-2]))
+    product = tensordot(x1, x2, axes=([-1], [0 if x2.ndim == 1 else -2]))
+    return cast(product, dtype)
 
 
 def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
