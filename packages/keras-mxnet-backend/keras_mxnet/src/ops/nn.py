@@ -8,7 +8,6 @@ import numpy as np
 from keras.src import backend
 from keras.src.backend.common.backend_utils import (
     canonicalize_axis,
-    check_conv_input_channels,
     compute_conv_transpose_padding_args_for_jax,
 )
 from keras.src.backend.common.dtypes import result_type
@@ -374,8 +373,14 @@ def depthwise_conv(
     dilation_rate: Any = 1,
 ) -> Tensor:
     inputs, kernel = convert_to_tensor(inputs), convert_to_tensor(kernel)
-    check_conv_input_channels(inputs, kernel, backend.standardize_data_format(data_format))
     *size, channels, multiplier = kernel.shape
+    first = backend.standardize_data_format(data_format) == "channels_first"
+    given = inputs.shape[1 if first else -1]
+    if given != channels:
+        raise ValueError(
+            "The number of input channels must match the kernel's input channels. Received: "
+            f"input channels={given}, kernel input channels={channels}"
+        )
     kernel = ops.reshape(kernel, (*size, 1, channels * multiplier))
     return conv(inputs, kernel, strides, padding, data_format, dilation_rate)
 
