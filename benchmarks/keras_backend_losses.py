@@ -1,6 +1,6 @@
 """Whether Keras on MXNet trains as Keras does elsewhere: the loss over 50 steps.
 
-    python benchmarks/keras_backend_losses.py [--backend mxnet,torch,jax,tensorflow]
+    python benchmarks/keras_backend_losses.py [--backend mxnet,torch,jax]
 
 Four small networks, each from the same weights on the same batches, in one process a backend in
 velodrome's environments. The distance of two backends is the root mean square, over the steps, of
@@ -172,7 +172,7 @@ def outside(backends: list[str]) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--backend", default="mxnet,torch,jax,tensorflow", help="the one to test, two others or more"
+        "--backend", default="mxnet,torch,jax", help="the one to test, two others or more"
     )
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -30,6 +30,7 @@ BRANCHES = {
     ),
 }
 DYNAMIC_BACKEND = "keras.src.utils.backend_utils"
+MODEL = "keras.src.models.model"
 
 
 def on_keras_import() -> None:
@@ -103,6 +104,8 @@ class Loader(importlib.machinery.SourceFileLoader):
             extend_dynamic_backend(module)
         else:
             add_branch(module, BRANCHES[fullname])
+        if fullname == MODEL:
+            extend_export(module)
         return compile(module, path, "exec", dont_inherit=True)
 
 
@@ -148,3 +151,16 @@ def extend_dynamic_backend(module: ast.Module) -> None:
         if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
             ours = 'if self._backend == "mxnet":\n    return getattr(backend_module, name)'
             node.body.insert(0, ast.parse(ours).body[0])
+
+
+def extend_export(module: ast.Module) -> None:
+    """Teach `Model.export` the format "mxnet"."""
+    ours = (
+        'if format == "mxnet":\n'
+        "    from keras_mxnet.src.graph.export import export\n"
+        "    return export(self, filepath, input_signature, verbose, **kwargs)"
+    )
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef) and node.name == "export":
+            # After the docstring.
+            node.body.insert(1, ast.fix_missing_locations(ast.parse(ours).body[0]))

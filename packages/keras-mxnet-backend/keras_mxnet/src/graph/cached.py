@@ -21,7 +21,8 @@ class CachedGraph:
 
     def __init__(self, graph: Graph):
         with arrays.numpy_shapes():
-            symbol, self._order = _symbol(graph)
+            names = [f"input{place}" for place in range(len(graph.inputs))]
+            symbol, self._order = symbol_of(graph, names)
             flags = {**_FLAGS, "data_indices": tuple(range(len(self._order)))}
             self._handle = ctypes.c_void_p()
             arrays.check_call(
@@ -62,12 +63,16 @@ class CachedGraph:
         return [arrays.Array(handle) for handle in handles]
 
 
-def _symbol(graph: Graph) -> tuple[ctypes.c_void_p, list[int]]:
-    """Return MXNet's symbol of a graph, and which of its inputs each argument is."""
+def symbol_of(graph: Graph, names: Sequence[str]) -> tuple[ctypes.c_void_p, list[int]]:
+    """Return MXNet's symbol of a graph, and which of its inputs each argument is.
+
+    Args:
+        graph: what to turn into a symbol.
+        names: what its inputs shall be called.
+    """
     made: dict[int, ctypes.c_void_p] = {}
     places: dict[str, int] = {}
-    for place, entry in enumerate(graph.inputs):
-        name = f"input{place}"
+    for place, (name, entry) in enumerate(zip(names, graph.inputs, strict=True)):
         handle = ctypes.c_void_p()
         arrays.check_call(_LIB.MXSymbolCreateVariable(name.encode(), ctypes.byref(handle)))
         made[id(entry.node)] = handle
@@ -95,11 +100,11 @@ def _symbol(graph: Graph) -> tuple[ctypes.c_void_p, list[int]]:
         )
     )
     count = ctypes.c_uint()
-    names = ctypes.POINTER(ctypes.c_char_p)()
+    listed = ctypes.POINTER(ctypes.c_char_p)()
     arrays.check_call(
-        _LIB.NNSymbolListInputNames(group, 0, ctypes.byref(count), ctypes.byref(names))
+        _LIB.NNSymbolListInputNames(group, 0, ctypes.byref(count), ctypes.byref(listed))
     )
-    order = [places[names[i].decode()] for i in range(count.value)]
+    order = [places[listed[i].decode()] for i in range(count.value)]
     for handle in (*made.values(), *picked):
         arrays.check_call(_LIB.NNSymbolFree(handle))
     return group, order

@@ -1,0 +1,187 @@
+"""A model as MXNet's own two files: the symbol, and its parameters."""
+
+import ctypes
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras.src import tree
+from keras.src.utils import io_utils
+
+from keras_mxnet.src import arrays, autograd, dtypes, tracing
+from keras_mxnet.src.graph import passes
+from keras_mxnet.src.graph.cached import symbol_of
+from keras_mxnet.src.graph.nodes import Entry, Graph, Node, number, ordered, rewrite
+from keras_mxnet.src.graph.program import extract
+from keras_mxnet.src.graph.tracer import Tracer
+from keras_mxnet.src.tensor import Tensor
+
+# Traced at both: what differs is what depends on the batch.
+_BATCHES = (2, 3)
+
+Arrays = dict[str, Any]
+
+
+def export(
+    model: Any, filepath: str, input_signature: Any = None, verbose: bool | None = None
+) -> None:
+    """Write `filepath-symbol.json` and `filepath-0000.params`, which MXNet loads without Keras.
+
+    The inputs are called `data`, or `data0`, `data1` and so on. After `mx.npx.set_np()`,
+    `mx.gluon.SymbolBlock.imports` and `mx.model.load_checkpoint` read the files.
+
+    Args:
+        model: a built model; what it does in inference is exported.
+        filepath: where to, without the endings.
+        input_signature: the inputs' shapes and dtypes, by default those that the model was
+            built for. A batch of None is any, every other length is fixed.
+        verbose: say where the files are; by default true.
+
+    Raises:
+        NotImplementedError: if the model draws random numbers, changes a variable, computes on
+            the host, or depends on the batch's size and no size is given.
+        ValueError: if a length other than the batch's is unknown.
+    """
+    if input_signature is None:
+        from keras.src.export.export_utils import get_input_signature
+
+        input_signature = get_input_signature(model)
+    specs = tree.flatten(input_signature)
+    for spec in specs:
+        if None in spec.shape[1:]:
+            raise ValueError(
+                f"MXNet's files hold fixed lengths: {tuple(spec.shape)} is unknown beyond the "
+                "batch. Pass `input_signature=[keras.InputSpec(shape=(None, ...), dtype=...)]`."
+            )
+    if any(spec.shape[0] is None for spec in specs):
+        traces = [_trace(model, input_signature, batch) for batch in _BATCHES]
+        graph, values = _for_any_batch(*traces)
+    else:
+        graph, values = _trace(model, input_signature, None)
+    names = ["data"] if len(specs) == 1 else [f"data{i}" for i in range(len(specs))]
+    names += list(values)
+    handle, _ = symbol_of(graph, names)
+    symbol = arrays.mxnet.symbol.Symbol(handle)
+    auxiliary = set(symbol.list_auxiliary_states())
+    used = auxiliary | set(symbol.list_arguments())
+    paths = f"{filepath}-symbol.json", f"{filepath}-0000.params"
+    Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+    with arrays.numpy_shapes():
+        symbol.save(paths[0])
+        _save(
+            paths[1],
+            {("aux:" if n in auxiliary else "arg:") + n: a for n, a in values.items() if n in used},
+        )
+    if verbose is None or verbose:
+        io_utils.print_msg(f"Saved the symbol as {paths[0]} and its parameters as {paths[1]}.")
+
+
+def _trace(model: Any, signature: Any, batch: int | None) -> tuple[Graph, Arrays]:
+    """Return the model's graph, and the named arrays of its inputs after the model's own."""
+    tracer = Tracer(autograd.is_recording)
+    inputs: list[Tensor] = []
+
+    def stand_in(spec: Any) -> Tensor:
+        shape = tuple(spec.shape) if spec.shape[0] is not None else (batch, *spec.shape[1:])
+        inputs.append(tracer.input(shape, spec.dtype))
+        return inputs[-1]
+
+    arguments = tree.map_structure(stand_in, list(signature))
+    try:
+        with tracing.using(tracer):
+            outputs = model(*arguments, training=False)
+    except tracing.Untraceable as error:
+        raise NotImplementedError(f"The model is no graph of MXNet: {error}.") from error
+    if tracer.draws or tracer.written:
+        raise NotImplementedError(
+            "A model that draws random numbers or changes its variables when it predicts is no "
+            "graph of MXNet."
+        )
+    names: dict[Entry, str] = {}
+    for entry, variable in tracer.variables.items():
+        path = variable.path
+        names[entry] = path if path not in names.values() else f"{path}_{len(names)}"
+    known = {*(t.node for t in inputs), *tracer.variables, *tracer.constants}
+    ends = [tracer.entry(tensor) for tensor in tree.flatten(outputs)]
+    graph, sources = extract(ends, known.__contains__)
+    graph = passes.optimize(graph)
+    leaves = dict(zip(sources, graph.inputs, strict=True))
+    missing = [i for i, t in enumerate(inputs) if t.node not in leaves]
+    if missing:
+        raise NotImplementedError(f"The model's outputs do not depend on its inputs {missing}.")
+    values: Arrays = {}
+    order = [leaves[t.node] for t in inputs]
+    constants = itertools.count()
+    for source, leaf in leaves.items():
+        if source in tracer.variables:
+            name, array = names[source], tracer.variables[source].held.array
+        elif source in tracer.constants:
+            name, array = f"constant{next(constants)}", tracer.constants[source].array
+        else:
+            continue
+        values[name] = array
+        order.append(leaf)
+    given = set(order)
+    for node in ordered(graph.outputs):
+        # Numbers that a pass has made.
+        if node.operator is None and Entry(node, 0) not in given:
+            shape, held = node.outputs[0]
+            value = np.full(shape, number(Entry(node, 0)), dtypes.NUMPY[held])
+            values[f"constant{next(constants)}"] = arrays.from_numpy(
+                value, held, arrays.mxnet.cpu()
+            )
+            order.append(Entry(node, 0))
+    return graph._replace(inputs=tuple(order)), values
+
+
+def _for_any_batch(
+    first: tuple[Graph, Arrays], second: tuple[Graph, Arrays]
+) -> tuple[Graph, Arrays]:
+    """Return the first of two traces, which differ in the batch, without the batch."""
+    nodes = [ordered(graph.outputs) for graph, _ in (first, second)]
+    same = [node.operator for node in nodes[0]] == [node.operator for node in nodes[1]]
+    if not same or list(first[1]) != list(second[1]):
+        _refuse("its operators")
+    for name, array in first[1].items():
+        pair = [arrays.to_numpy(each) for each in (array, second[1][name])]
+        if array is not second[1][name] and not np.array_equal(*pair):
+            _refuse(f"the array {name}")
+    changed: dict[int, dict[str, Any]] = {}
+    for a, b in zip(*nodes, strict=True):
+        if a.operator is not None and a.attributes != b.attributes:
+            changed[id(a)] = _without_batch(a, b)
+
+    def rule(node: Node, inputs: tuple[Entry, ...]) -> Sequence[Entry] | None:
+        if id(node) not in changed:
+            return None
+        new = Node(node.operator, inputs, changed[id(node)], node.outputs, node.recorded)
+        return [Entry(new, i) for i in range(len(node.outputs))]
+
+    return rewrite(first[0], rule), first[1]
+
+
+def _without_batch(a: Node, b: Node) -> dict[str, Any]:
+    """Return the attributes of a reshape with the batch's length left to MXNet."""
+    shapes = [node.outputs[0][0] for node in (a, b)]
+    places = [i for i, (m, n) in enumerate(zip(*shapes, strict=False)) if m != n]
+    if a.operator != "_np_reshape" or len(shapes[0]) != len(shapes[1]) or len(places) != 1:
+        _refuse(f"{a.operator} with {dict(a.attributes)}")
+    shape = tuple(-1 if i in places else n for i, n in enumerate(shapes[0]))
+    return {**dict(a.attributes), "newshape": shape}
+
+
+def _refuse(what: str) -> None:
+    raise NotImplementedError(
+        f"The model's graph depends on the batch's size: {what}. Export it for one size: "
+        "`input_signature=[keras.InputSpec(shape=(size, ...), dtype=...)]`."
+    )
+
+
+def _save(path: str, values: Arrays) -> None:
+    handles = (ctypes.c_void_p * len(values))(*[a.handle.value for a in values.values()])
+    names = (ctypes.c_char_p * len(values))(*[name.encode() for name in values])
+    arrays.check_call(
+        arrays._LIB.MXNDArraySave(path.encode(), ctypes.c_uint(len(values)), handles, names)
+    )
