@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 VELODROME := packages/velodrome
 BACKEND := packages/keras-mxnet-backend
 
-.PHONY: bench test test-velodrome test-backend conformance check format clean
+.PHONY: bench test test-velodrome test-backend test-keras conformance check format clean
 
 # First whether all engines train the same model, then how fast: an engine that deviates is
 # raced all the same, and flagged.
@@ -21,6 +21,11 @@ test-velodrome: $(VENV)/developing
 
 test-backend: .venv-mxnet/developing
 	.venv-mxnet/bin/python -m pytest $(BACKEND)/tests
+
+# The backend's tests with another release of Keras: make test-keras KERAS=3.12.4
+KERAS ?= 3.11.3
+test-keras: .venv-mxnet-keras-$(KERAS)/developing
+	.venv-mxnet-keras-$(KERAS)/bin/python -m pytest $(BACKEND)/tests
 
 # Keras's own tests against the backend, all of them; PART=ops/nn_test.py runs a part.
 conformance: .venv-mxnet/developing
@@ -37,7 +42,7 @@ format: $(VENV)/developing
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .venv-mxnet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-mxnet .venv-mxnet-keras-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The backend is a plug-in of MXNet's environment, which takes it from here; nothing in
@@ -56,4 +61,10 @@ $(VENV)/developing: $(VENV)/installed
 	$(PYTHON) -m venv .venv-mxnet
 	.venv-mxnet/bin/python -m pip install --quiet -r $<
 	.venv-mxnet/bin/python -m pip install --quiet -e "$(BACKEND)[dev]"
+	touch $@
+
+.venv-mxnet-keras-%/developing: $(VELODROME)/src/velodrome/environments/cpu/mxnet.txt $(BACKEND)/pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	$(@D)/bin/python -m pip install --quiet -e "$(BACKEND)[dev]" keras==$*
 	touch $@

@@ -24,7 +24,10 @@ def options(samples: int, epochs: int, **more: int) -> argparse.Namespace:
 def find(name: str) -> Path | None:
     """Return where a file lies, None where it does not."""
     cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
-    places = [cache, *([Path(os.environ["VELODROME_DATA"])] if "VELODROME_DATA" in os.environ else [])]
+    places = [
+        cache,
+        *([Path(os.environ["VELODROME_DATA"])] if "VELODROME_DATA" in os.environ else []),
+    ]
     for place in reversed(places):
         for path in (place / name, *sorted(place.glob(f"*/{name}"))):
             if path.is_file():

@@ -1,13 +1,13 @@
 """Inception v3 of keras.applications, from random weights, on images of ten classes.
 
-    KERAS_BACKEND=mxnet python examples/inception_v3.py
+KERAS_BACKEND=mxnet python examples/inception_v3.py
 """
 
 import data
 import keras
 
 
-def main() -> None:
+def main() -> keras.callbacks.History:
     options = data.options(samples=64, epochs=3, size=96)
     keras.utils.set_random_seed(1)
     x, y = data.images(options.samples, options.size, classes=10)
@@ -17,7 +17,7 @@ def main() -> None:
     model.compile(
         keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
-    model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs)
+    return model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An LSTM that tells good film reviews from bad ones.
 
-    KERAS_BACKEND=mxnet python examples/lstm_imdb.py
+KERAS_BACKEND=mxnet python examples/lstm_imdb.py
 """
 
 import data
@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 
-def main() -> None:
+def main() -> keras.callbacks.History:
     options = data.options(samples=1000, epochs=5, words=5000, length=80, width=32)
     keras.utils.set_random_seed(1)
     x, y = data.reviews(options.samples, options.words, options.length)
@@ -22,7 +22,9 @@ def main() -> None:
         ]
     )
     model.compile(keras.optimizers.Adam(3e-3), "binary_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs, validation_split=0.1)
+    return model.fit(
+        x, y, batch_size=options.batch_size, epochs=options.epochs, validation_split=0.1
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """ResNet50 of keras.applications, from random weights, on images of ten classes.
 
-    KERAS_BACKEND=mxnet python examples/resnet50.py
+KERAS_BACKEND=mxnet python examples/resnet50.py
 """
 
 import data
 import keras
 
 
-def main() -> None:
+def main() -> keras.callbacks.History:
     options = data.options(samples=64, epochs=3, size=64)
     keras.utils.set_random_seed(1)
     x, y = data.images(options.samples, options.size, classes=10)
@@ -19,7 +19,7 @@ def main() -> None:
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs)
+    return model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs)
 
 
 if __name__ == "__main__":

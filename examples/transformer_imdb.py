@@ -1,6 +1,6 @@
 """A transformer encoder that tells good film reviews from bad ones.
 
-    KERAS_BACKEND=mxnet python examples/transformer_imdb.py
+KERAS_BACKEND=mxnet python examples/transformer_imdb.py
 """
 
 import data
@@ -35,7 +35,7 @@ class Encoder(layers.Layer):
         return self.norms[1](x + self.dropouts[1](self.dense(x)))
 
 
-def main() -> None:
+def main() -> keras.callbacks.History:
     options = data.options(samples=1000, epochs=5, words=5000, length=80, width=32)
     keras.utils.set_random_seed(1)
     x, y = data.reviews(options.samples, options.words, options.length)
@@ -53,7 +53,9 @@ def main() -> None:
     model.compile(
         keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
-    model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs, validation_split=0.1)
+    return model.fit(
+        x, y, batch_size=options.batch_size, epochs=options.epochs, validation_split=0.1
+    )
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ class JAXVAE(VAE):
         return logs, (trainable, other, optimizer, metrics)
 
 
-def main() -> None:
+def main() -> keras.callbacks.History:
     options = data.options(samples=1000, epochs=5, latent=2)
     keras.utils.set_random_seed(1)
     x = data.digits(options.samples)
@@ -125,7 +125,7 @@ def main() -> None:
     model = kinds[keras.backend.backend()](options.latent)
     model.compile(keras.optimizers.Adam(1e-3))
     model.build(x.shape)
-    model.fit(x, batch_size=options.batch_size, epochs=options.epochs)
+    return model.fit(x, batch_size=options.batch_size, epochs=options.epochs)
 
 
 if __name__ == "__main__":

@@ -249,7 +249,9 @@ def test_weights_end_as_their_moving_average():
 def test_several_inputs_and_outputs_by_name():
     a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
     sum_ = layers.Add(name="sum")([layers.Dense(2)(a), b])
-    model = keras.Model({"a": a, "b": b}, {"sum": sum_, "label": layers.Dense(1, name="label")(sum_)})
+    model = keras.Model(
+        {"a": a, "b": b}, {"sum": sum_, "label": layers.Dense(1, name="label")(sum_)}
+    )
     model.compile(
         "adam",
         {"sum": "mse", "label": keras.losses.BinaryCrossentropy(from_logits=True)},
