@@ -360,8 +360,8 @@ def test_training_goes_on_from_a_saved_model(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for each in (model, loaded):
-        each.fit(X, Y, batch_size=20, epochs=2, verbose=0)
-    np.testing.assert_array_equal(kernel_of(loaded), kernel_of(model))
+        each.fit(X, Y, batch_size=20, epochs=2, shuffle=False, verbose=0)
+    close(kernel_of(loaded), kernel_of(model))
     model.save_weights(tmp_path / "model.weights.h5")
     fresh = linear()
     fresh.load_weights(tmp_path / "model.weights.h5")

@@ -15,7 +15,7 @@ CASES = {
     "eigh": (lambda x: ops.eigh((x + ops.transpose(x)) * 0.5)[0], positive),
     "svd": (lambda x: [o * o for o in ops.svd(x, full_matrices=False)], random.rand(4, 3)),
     "qr": (lambda x: ops.qr(x), random.rand(4, 3)),
-    "pinv": (ops.pinv, random.rand(4, 3)),
+    "pinv": (lambda x: ops.pinv(x), random.rand(4, 3)),
     "solve": (ops.solve, positive, random.rand(3, 2)),
     "nuclear_norm": (lambda x: ops.norm(x, ord="nuc"), square),
     "fft": (lambda a, b: ops.fft((a, b)), random.rand(6), random.rand(6)),
@@ -59,6 +59,8 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name):
+    if name == "pinv" and not hasattr(ops, name):
+        pytest.skip("Keras has it from 3.15 on")
     function, *values = CASES[name]
 
     def weighted(*tensors):
