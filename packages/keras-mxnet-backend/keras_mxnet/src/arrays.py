@@ -127,15 +127,17 @@ def from_numpy(value: np.ndarray, dtype: str, context: Any) -> Any:
     """Copy a NumPy array into a new MXNet array of a storage dtype."""
     value = np.ascontiguousarray(value, dtype=dtypes.NUMPY[dtype]).reshape(value.shape)
     array = empty(value.shape, dtype, context)
-    if value.size:
-        with numpy_shapes():
-            check_call(
-                _LIB.MXNDArraySyncCopyFromCPU(
-                    array.handle,
-                    value.ctypes.data_as(ctypes.c_void_p),
-                    ctypes.c_size_t(value.size),
-                )
-            )
+    source = value.ctypes.data_as(ctypes.c_void_p)
+    if not value.size:
+        return array
+    if context.device_type == "cpu":
+        # Nobody else has this array yet; MXNet's own copy would wait behind all queued operators.
+        target = ctypes.c_void_p()
+        check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(target)))
+        ctypes.memmove(target, source, value.nbytes)
+        return array
+    with numpy_shapes():
+        check_call(_LIB.MXNDArraySyncCopyFromCPU(array.handle, source, ctypes.c_size_t(value.size)))
     return array
 
 
@@ -152,6 +154,11 @@ def to_numpy(array: Any) -> np.ndarray:
                 )
             )
     return value
+
+
+def wait(array: Any) -> None:
+    """Wait until an array is computed."""
+    check_call(_LIB.MXNDArrayWaitToRead(array.handle))
 
 
 def detach(array: Any) -> Any:

@@ -4,6 +4,7 @@ A call for gradients splits a trace: what it differentiates is a graph of its ow
 tape; what comes before and after it are graphs without a tape.
 """
 
+import collections
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -154,6 +155,10 @@ def _blocked(entry: Entry) -> Entry:
     return Entry(Node("BlockGrad", [entry], {}, (entry.spec,), False), 0)
 
 
+# Runs that may be under way at once: while one computes, the next one's inputs are copied.
+AHEAD = 2
+
+
 class Program:
     """What a trace computes, ready to run again and again.
 
@@ -228,8 +233,12 @@ class Program:
             for e, (variable, value) in zip(ends[len(outputs) :], written, strict=True)
         ]
 
+        self._running: collections.deque[Any] = collections.deque()
+
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Run on the arguments' tensors; assign the variables; return the results' tensors."""
+        if len(self._running) >= AHEAD:
+            arrays.wait(self._running.popleft())
         values = list(self._template)
         for place, tensor in zip(self._inputs, inputs, strict=True):
             values[place] = tensor.array
@@ -241,7 +250,9 @@ class Program:
             piece.run(values)
         for place, variable, value in self._written:
             variable.hold(Tensor(values[place], value.dtype, value.shape))
-        return [Tensor(values[place], dtype, shape) for place, dtype, shape in self._outputs]
+        results = [Tensor(values[place], dtype, shape) for place, dtype, shape in self._outputs]
+        self._running.extend(tensor.array for tensor in results[:1])
+        return results
 
 
 def _source(entry: Entry) -> Entry:

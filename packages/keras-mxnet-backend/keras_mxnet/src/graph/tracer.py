@@ -65,7 +65,7 @@ class Tracer:
     def constant(self, tensor: Tensor) -> None:
         """Take a tensor that was made from Python's or NumPy's values inside the trace."""
         held = arrays.dtype_of(tensor.array)
-        scalar = tensor.shape == () and held in ("float32", "float64")
+        scalar = tensor.shape == () and held in ("bool", "float32", "float64")
         value = float(arrays.to_numpy(tensor.array)) if scalar else None
         tensor.node = entry = leaf((tensor.shape, held), value)
         self.constants[entry] = tensor

@@ -17,20 +17,22 @@ _FORMS = {
 
 
 def use_scalars(graph: Graph) -> Graph:
-    """Return the graph with constants of no dimensions as attributes.
+    """Return the graph with constants of no dimensions as attributes, choices by them made.
 
     A product with a computed tensor of no dimensions becomes `_np_dot`, whose kernel for that
     case reads the one value once; the broadcasting kernel finds it anew for each element.
     """
 
     def rule(node: Node, inputs: tuple[Entry, ...]) -> Sequence[Entry] | None:
+        if node.operator == "_npi_where":
+            return _chosen(node, inputs)
         forms = _FORMS.get(node.operator)
         if forms is None or not _floats(inputs):
             return None
         for tensor, scalar, form in zip(inputs, inputs[::-1], forms, strict=True):
-            if scalar.shape or not tensor.shape:
-                continue
             value = number(scalar)
+            if scalar.shape or (value is None and not tensor.shape):
+                continue
             if value is not None:
                 return [make(form, [tensor], {"scalar": value, "is_int": False})]
             if node.operator == "_npi_multiply":
@@ -38,6 +40,15 @@ def use_scalars(graph: Graph) -> Graph:
         return None
 
     return rewrite(graph, rule)
+
+
+def _chosen(node: Node, inputs: Sequence[Entry]) -> Sequence[Entry] | None:
+    """Return the branch of a choice that a constant makes."""
+    condition = number(inputs[0])
+    if condition is None:
+        return None
+    branch = inputs[1 if condition else 2]
+    return [branch] if branch.spec == node.outputs[0] else None
 
 
 def _floats(inputs: Sequence[Entry]) -> bool:
