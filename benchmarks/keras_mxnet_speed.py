@@ -2,6 +2,7 @@
 
     python benchmarks/keras_mxnet_speed.py [--workload lenet,imdb-rnn] [--batch-size 64,256]
     python benchmarks/keras_mxnet_speed.py --operators      where the time goes, from the profiler
+    python benchmarks/keras_mxnet_speed.py --memory         over 20 epochs, then over 50 shapes
 
 Epochs of `fit` in graph mode, of `fit` in eager mode and of Gluon (static allocation) alternate in
 one process with the same settings, so that the machine's drift falls on all. A round gives two
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -103,14 +106,14 @@ def outside(options: argparse.Namespace) -> None:
                 variables |= engines.registry.get(name).variables("tuned", job.threads)
             answer = subprocess.run(
                 [place.python, HERE, "--inside", "--rounds", str(options.rounds)]
-                + ["--operators"] * options.operators,
+                + [f"--{way}" for way in ("operators", "memory") if getattr(options, way)],
                 input=msgspec.json.encode(job),
                 env=environment.variables(place) | variables,
                 stdout=subprocess.PIPE,
                 stderr=None if options.verbose else subprocess.DEVNULL,
                 check=True,
             )
-            if options.operators:
+            if options.operators or options.memory:
                 print(f"\n{workload}, batch {batch_size}\n\n{answer.stdout.decode()}", flush=True)
                 continue
             ratios = json.loads(answer.stdout.splitlines()[-1])
@@ -124,8 +127,8 @@ def outside(options: argparse.Namespace) -> None:
             print(f"| {' | '.join(map(str, cells))} | {options.rounds} |", flush=True)
 
 
-def inside(rounds: int, operators: bool) -> None:
-    """Alternate epochs of the three; print the ratios as JSON, or where the time goes."""
+def inside(rounds: int, operators: bool, memory: bool) -> None:
+    """Alternate epochs of the three; print the ratios as JSON, or where time or memory goes."""
     from velodrome.job import Job
     from velodrome.worker import randomness
     from velodrome.worker.start import start
@@ -152,6 +155,9 @@ def inside(rounds: int, operators: bool) -> None:
         for way in ("graph", "gluon"):
             profile(way, lambda number, way=way: seconds(way, number))
         return
+    if memory:
+        grow(ways["graph"].engine, trial, samples)
+        return
     ratios = {"gluon": [], "eager": []}
     names = list(ways)
     for number in range(rounds + WARM_UP):
@@ -163,12 +169,32 @@ def inside(rounds: int, operators: bool) -> None:
     print(json.dumps(ratios), flush=True)
 
 
+def grow(engine, trial, samples: int) -> None:
+    """Print the peak of the resident memory after epochs, then after batches of other sizes."""
+    from velodrome.worker import randomness
+
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+    for epoch in range(1, 21):
+        engine.train(randomness.order(trial, epoch, samples), trial.recipe.learning_rate)
+        if epoch in (1, 2, 5, 10, 20):
+            print(f"epoch {epoch}: {peak()} MiB")
+    x, y = (array[: trial.batch_size] for array in engine._train)
+    for size in range(1, 51):
+        engine._model.train_on_batch(x[:size], y[:size])
+        if size % 10 == 0:
+            print(f"{size} batch sizes: {peak()} MiB")
+
+
 def profile(way: str, epoch) -> None:
     """Print the operators that one epoch spends its time in, by MXNet's profiler."""
     import mxnet as mx
 
     epoch(1)
-    mx.profiler.set_config(profile_imperative=True, profile_symbolic=True, aggregate_stats=True)
+    mx.profiler.set_config(
+        profile_imperative=True, profile_symbolic=True, aggregate_stats=True, filename=os.devnull
+    )
     mx.profiler.set_state("run")
     taken = epoch(2)
     mx.profiler.set_state("stop")
@@ -190,11 +216,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1024, help="of an epoch, at least")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--operators", action="store_true", help="print where the time goes")
+    parser.add_argument("--memory", action="store_true", help="print how memory grows")
     parser.add_argument("--verbose", action="store_true", help="show what MXNet prints")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        inside(options.rounds, options.operators)
+        inside(options.rounds, options.operators, options.memory)
     else:
         outside(options)
 
