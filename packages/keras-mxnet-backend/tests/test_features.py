@@ -76,6 +76,7 @@ def test_on_batch_methods():
     close(loss, mse(X, Y))
     close(error, np.abs(X @ KERNEL - Y).mean())
     after = KERNEL - 0.1 * gradient(X, Y)
+    model.reset_metrics()
     close(model.test_on_batch(X, Y, return_dict=True)["loss"], mse(X, Y, after))
     close(model.predict_on_batch(X), X @ after)
 

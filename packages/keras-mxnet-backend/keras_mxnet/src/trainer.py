@@ -13,12 +13,16 @@ from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils import traceback_utils
 from keras.src.utils.python_utils import pythonify_logs
+from keras.src.version import __version__ as keras_version
 
 from keras_mxnet.src import autograd
 from keras_mxnet.src.convert import convert_to_numpy, convert_to_tensor, is_tensor
 from keras_mxnet.src.graph.function import GraphFunction
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.tensor import Tensor
+
+# What `train_on_batch` and `test_on_batch` return; before Keras 3.15, means since the last reset.
+_METRICS_OF_ONE_BATCH = tuple(int(part) for part in keras_version.split(".")[:2]) >= (3, 15)
 
 
 def _batch_size(x: Any) -> int:
@@ -303,7 +307,8 @@ class MXNetTrainer(base_trainer.Trainer):
         data = _tensors((x, y, sample_weight))
         self._symbolic_build(data_batch=data)
         self.make_train_function()
-        self.reset_metrics()
+        if _METRICS_OF_ONE_BATCH:
+            self.reset_metrics()
         return self._returned(self.train_function([data]), return_dict)
 
     def test_on_batch(
@@ -313,7 +318,8 @@ class MXNetTrainer(base_trainer.Trainer):
         data = _tensors((x, y, sample_weight))
         self._symbolic_build(data_batch=data)
         self.make_test_function()
-        self.reset_metrics()
+        if _METRICS_OF_ONE_BATCH:
+            self.reset_metrics()
         return self._returned(self.test_function([data]), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
