@@ -66,7 +66,7 @@ class MXNetVAE(VAE):
         import mxnet as mx
 
         with mx.autograd.record():
-            losses = self.losses_of(x, self(x, training=True))
+            losses = self.losses_of(x, self(x))
         losses[0].backward()
         weights = self.trainable_weights
         self.optimizer.apply([w.grad for w in weights], weights)
@@ -78,7 +78,7 @@ class TorchVAE(VAE):
         import torch
 
         self.zero_grad()
-        losses = self.losses_of(x, self(x, training=True))
+        losses = self.losses_of(x, self(x))
         losses[0].backward()
         weights = self.trainable_weights
         with torch.no_grad():
@@ -91,7 +91,7 @@ class TensorFlowVAE(VAE):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            losses = self.losses_of(x, self(x, training=True))
+            losses = self.losses_of(x, self(x))
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(losses[0], weights), weights)
         return self.track(losses)
@@ -104,7 +104,7 @@ class JAXVAE(VAE):
         trainable, other, optimizer, metrics = state
 
         def loss(trainable):
-            outputs, changed = self.stateless_call(trainable, other, x, training=True)
+            outputs, changed = self.stateless_call(trainable, other, x)
             losses = self.losses_of(x, outputs)
             return losses[0], (losses, changed)
 
