@@ -92,12 +92,33 @@ def test_attention_and_several_inputs(tmp_path):
     assert_same_in_mxnet(model, tmp_path, inputs)
 
 
-def test_a_recurrent_model_for_one_size_of_batch(tmp_path):
+def test_a_recurrent_model_for_any_batch(tmp_path):
     x = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
-    model = keras.Sequential([layers.Input((5, 3)), layers.LSTM(6), layers.Dense(2)])
+    model = keras.Sequential(
+        [
+            layers.Input((5, 3)),
+            layers.Bidirectional(layers.LSTM(6, return_sequences=True)),
+            layers.GRU(4),
+            layers.Dense(2),
+        ]
+    )
+    assert_same_in_mxnet(model, tmp_path, [x])
+
+
+class Weighted(layers.Layer):
+    """Weighs each sample by its place in the batch."""
+
+    def call(self, x):
+        return x * keras.ops.expand_dims(keras.ops.arange(x.shape[0], dtype=x.dtype), 1)
+
+
+def test_a_graph_that_holds_the_batch_is_exported_for_one_size(tmp_path):
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    inputs = keras.Input(batch_shape=(4, 3))
+    model = keras.Model(inputs, Weighted()(inputs))
     with pytest.raises(NotImplementedError, match="input_signature"):
         model.export(str(tmp_path / "m"), format="mxnet")
-    signature = [keras.InputSpec(shape=(4, 5, 3), dtype="float32")]
+    signature = [keras.InputSpec(shape=(4, 3), dtype="float32")]
     assert_same_in_mxnet(model, tmp_path, [x], input_signature=signature)
 
 

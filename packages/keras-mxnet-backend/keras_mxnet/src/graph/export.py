@@ -13,7 +13,7 @@ from keras.src.utils import io_utils
 from keras_mxnet.src import arrays, autograd, dtypes, tracing
 from keras_mxnet.src.graph import passes
 from keras_mxnet.src.graph.cached import symbol_of
-from keras_mxnet.src.graph.nodes import Entry, Graph, Node, number, ordered, rewrite
+from keras_mxnet.src.graph.nodes import Entry, Graph, Node, make, number, ordered, rewrite
 from keras_mxnet.src.graph.program import extract
 from keras_mxnet.src.graph.tracer import Tracer
 from keras_mxnet.src.tensor import Tensor
@@ -55,9 +55,10 @@ def export(
                 f"MXNet's files hold fixed lengths: {tuple(spec.shape)} is unknown beyond the "
                 "batch. Pass `input_signature=[keras.InputSpec(shape=(None, ...), dtype=...)]`."
             )
-    if any(spec.shape[0] is None for spec in specs):
+    batched = [i for i, spec in enumerate(specs) if spec.shape[0] is None]
+    if batched:
         traces = [_trace(model, input_signature, batch) for batch in _BATCHES]
-        graph, values = _for_any_batch(*traces)
+        graph, values = _for_any_batch(*traces, batched[0])
     else:
         graph, values = _trace(model, input_signature, None)
     names = ["data"] if len(specs) == 1 else [f"data{i}" for i in range(len(specs))]
@@ -137,29 +138,70 @@ def _trace(model: Any, signature: Any, batch: int | None) -> tuple[Graph, Arrays
 
 
 def _for_any_batch(
-    first: tuple[Graph, Arrays], second: tuple[Graph, Arrays]
+    first: tuple[Graph, Arrays], second: tuple[Graph, Arrays], batched: int
 ) -> tuple[Graph, Arrays]:
-    """Return the first of two traces, which differ in the batch, without the batch."""
-    nodes = [ordered(graph.outputs) for graph, _ in (first, second)]
+    """Return the first of two traces, which differ in the batch, without the batch.
+
+    Args:
+        first: graph and arrays of one trace.
+        second: those of the other.
+        batched: an input that has the batch's length.
+    """
+    graph, values = first[0], dict(first[1])
+    nodes = [ordered(each.outputs) for each in (graph, second[0])]
     same = [node.operator for node in nodes[0]] == [node.operator for node in nodes[1]]
-    if not same or list(first[1]) != list(second[1]):
+    if not same or list(values) != list(second[1]):
         _refuse("its operators")
+    filled: dict[Entry, Entry] = {}
+    leaves = dict(zip(values, graph.inputs[len(graph.inputs) - len(values) :], strict=True))
     for name, array in first[1].items():
         pair = [arrays.to_numpy(each) for each in (array, second[1][name])]
-        if array is not second[1][name] and not np.array_equal(*pair):
+        if array is second[1][name] or np.array_equal(*pair):
+            continue
+        axis = _filled_along(*pair)
+        if axis is None:
             _refuse(f"the array {name}")
-    changed: dict[int, dict[str, Any]] = {}
-    for a, b in zip(*nodes, strict=True):
-        if a.operator is not None and a.attributes != b.attributes:
-            changed[id(a)] = _without_batch(a, b)
+        row = np.take(pair[0], [0], axis)
+        values[name] = arrays.from_numpy(row, arrays.dtype_of(array), arrays.mxnet.cpu())
+        filled[leaves[name]] = _repeated(leaves[name], axis, graph.inputs[batched])
+    changed = {
+        id(a): _without_batch(a, b)
+        for a, b in zip(*nodes, strict=True)
+        if a.operator is not None and a.attributes != b.attributes
+    }
 
     def rule(node: Node, inputs: tuple[Entry, ...]) -> Sequence[Entry] | None:
-        if id(node) not in changed:
+        given = tuple(filled.get(entry, entry) for entry in inputs)
+        if id(node) not in changed and given == inputs:
             return None
-        new = Node(node.operator, inputs, changed[id(node)], node.outputs, node.recorded)
+        attributes = changed.get(id(node), dict(node.attributes))
+        new = Node(node.operator, given, attributes, node.outputs, node.recorded)
         return [Entry(new, i) for i in range(len(node.outputs))]
 
-    return rewrite(first[0], rule), first[1]
+    return rewrite(graph, rule), values
+
+
+def _filled_along(a: np.ndarray, b: np.ndarray) -> int | None:
+    """Return the one axis along which two arrays are of different length and each the same."""
+    places = [i for i, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if m != n]
+    if a.ndim != b.ndim or len(places) != 1 or a.dtype == bool:
+        return None
+    rows = [np.take(each, [0], places[0]) for each in (a, b)]
+    same = all(np.array_equal(each, np.broadcast_to(rows[0], each.shape)) for each in (a, b))
+    return places[0] if same else None
+
+
+def _repeated(row: Entry, axis: int, data: Entry) -> Entry:
+    """Return a constant of length one along an axis, repeated there as often as `data` is long."""
+    zeros = make("zeros_like", [data], {})
+    if len(data.shape) > 1:
+        zeros = make("_np_sum", [zeros], {"axis": tuple(range(1, len(data.shape)))})
+    zeros = make("_npx_cast", [zeros], {"dtype": row.dtype})
+    shape = [1] * len(row.shape)
+    spec = (tuple(data.shape[0] if i == axis else 1 for i in range(len(shape))), row.dtype)
+    shape[axis] = -1
+    column = Entry(Node("_np_reshape", [zeros], {"newshape": tuple(shape)}, (spec,), False), 0)
+    return Entry(Node("_npi_add", [column, row], {}, (row.spec,), False), 0)
 
 
 def _without_batch(a: Node, b: Node) -> dict[str, Any]:
