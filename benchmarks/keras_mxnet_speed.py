@@ -181,10 +181,12 @@ def grow(engine, trial, samples: int) -> None:
         if epoch in (1, 2, 5, 10, 20):
             print(f"epoch {epoch}: {peak()} MiB")
     x, y = (array[: trial.batch_size] for array in engine._train)
-    for size in range(1, 51):
+    # From the largest down: what the ones before left behind would show as growth.
+    for count in range(1, 51):
+        size = trial.batch_size - count
         engine._model.train_on_batch(x[:size], y[:size])
-        if size % 10 == 0:
-            print(f"{size} batch sizes: {peak()} MiB")
+        if count % 10 == 0:
+            print(f"{count} batch sizes: {peak()} MiB")
 
 
 def profile(way: str, epoch) -> None:
