@@ -197,7 +197,7 @@ class Keras(Engine):
         framework = importlib.import_module(self.framework)
         return Ledger(
             dtype=self.job.trial.dtype,
-            compile_mode=f"Keras's choice (jit_compile={self._model.jit_compile})",
+            compile_mode=self._compile_mode(),
             threads=self._threads(),
             memory_format=keras.config.image_data_format().replace("_", " "),
             data_path="arrays in memory, reordered an epoch, model.fit",
@@ -210,6 +210,10 @@ class Keras(Engine):
             device="cpu",
             determinism="not asked for",
         )
+
+    def _compile_mode(self) -> str:
+        """What turns a step into something that runs fast."""
+        return f"Keras's choice (jit_compile={self._model.jit_compile})"
 
     def _threads(self) -> int | None:
         """Threads of the framework, where it tells."""
@@ -228,6 +232,9 @@ class KerasMXNet(Keras):
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
         """As for MXNet itself."""
         return super().variables(settings, threads) | MXNet.variables(settings, threads)
+
+    def _compile_mode(self) -> str:
+        return "eager" if self._model.run_eagerly else "MXNet's cached graphs, static_alloc"
 
     def __init__(self, job: Job) -> None:
         import_mxnet()
