@@ -57,7 +57,7 @@ class Tensor:
     @property
     def context(self) -> Any:
         """The device that holds the array."""
-        return self.array.context
+        return self.array.ctx
 
     def numpy(self) -> np.ndarray:
         """Return a copy on the host, of the logical dtype.

@@ -12,9 +12,6 @@ from keras_mxnet.src.tensor import Tensor, inference
 class Variable(KerasVariable):
     """A Keras variable whose value is a tensor; a trainable one is a variable of MXNet's tape."""
 
-    # Counts changes of what is trainable, anywhere: graphs made before do not hold after.
-    version = 0
-
     held: Tensor | None = None
     _gradient: Any = None
 
@@ -66,8 +63,6 @@ class Variable(KerasVariable):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if self._trainable != bool(value):
-            Variable.version += 1
         self._trainable = bool(value)
         if self.held is not None:
             self.hold(self.held)

@@ -1,6 +1,5 @@
 """A function that runs as a graph where it can."""
 
-import collections
 import logging
 import os
 import traceback
@@ -35,9 +34,8 @@ class GraphFunction:
     def __init__(self, function: Callable[[Any], Any], name: str):
         self._function = function
         self._name = name
-        self._programs: collections.OrderedDict[Any, tuple[Program, Any]] = (
-            collections.OrderedDict()
-        )
+        # The latest used first.
+        self._programs: list[tuple[Any, Program, Any]] = []
         self._eager = False
 
     def __call__(self, argument: Any) -> Any:
@@ -46,19 +44,23 @@ class GraphFunction:
         leaves = tree.flatten(argument)
         inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         key = _key(argument, leaves)
-        if key in self._programs:
-            self._programs.move_to_end(key)
+        places = (
+            i for i, (k, program, _) in enumerate(self._programs) if k == key and program.holds()
+        )
+        place = next(places, None)
+        if place is not None:
+            found = self._programs.pop(place)
         else:
             try:
-                self._programs[key] = self._trace(argument)
+                found = (key, *self._trace(argument))
             except Exception as error:
                 self._eager = True
                 self._programs.clear()
                 logger.warning("%s runs eagerly: %s", self._name, _reason(error))
                 return self._function(argument)
-            if len(self._programs) > LIMIT:
-                self._programs.popitem(last=False)
-        program, result = self._programs[key]
+        self._programs.insert(0, found)
+        del self._programs[LIMIT:]
+        _, program, result = found
         outputs = iter(program(inputs))
         return tree.map_structure(lambda x: next(outputs) if x is _OUTPUT else x, result)
 
@@ -102,9 +104,7 @@ def _key(argument: Any, leaves: list[Any]) -> Any:
         (leaf.shape, leaf.dtype, leaf.context) if isinstance(leaf, Tensor) else leaf
         for leaf in leaves
     )
-    from keras_mxnet.src.variable import Variable
-
-    return str(tree.map_structure(lambda _: 0, argument)), forms, Variable.version
+    return str(tree.map_structure(lambda _: 0, argument)), forms
 
 
 def _reason(error: Exception) -> str:

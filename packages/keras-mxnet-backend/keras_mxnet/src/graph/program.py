@@ -224,6 +224,7 @@ class Program:
             self._template[self._places[entry]] = tensor.array
         self._inputs = [self._places[t.node] for t in inputs]
         self._variables = [(self._places[e], v) for e, v in tracer.variables.items()]
+        self._trainable = [(v, v.trainable) for v in tracer.variables.values()]
         self._draws = [(self._places[d.entry], d.take) for d in tracer.draws]
         self._outputs = [
             (self._places[e], t.dtype, t.shape) for e, t in zip(ends, outputs, strict=False)
@@ -234,6 +235,10 @@ class Program:
         ]
 
         self._running: collections.deque[Any] = collections.deque()
+
+    def holds(self) -> bool:
+        """Tell whether what was trainable in the trace still is, and nothing else."""
+        return all(variable.trainable == before for variable, before in self._trainable)
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Run on the arguments' tensors; assign the variables; return the results' tensors."""
