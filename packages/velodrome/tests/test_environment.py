@@ -362,3 +362,21 @@ def test_a_pin_makes_another_environment_beside_the_first(pinned, tmp_path):
     assert _ask(other, "import tiny; print(tiny.version)") == "2.0"
     assert _ask(made, "import tiny; print(tiny.version)") == "1.0"
     assert environment.ensure("tiny", "cpu", ("other==1",), report=print) == made
+
+
+def test_those_made_with_a_pin_are_listed_and_removed(pinned, tmp_path):
+    (pinned / "cpu" / "tiny.txt").write_text(f"--find-links {tmp_path}\ntiny==1.0\n")
+    _wheel(tmp_path, "2.0+local.1")
+    made = _ensure()
+    pins = ("tiny==2.0+local.1",)
+    other = environment.ensure("tiny", "cpu", pins, report=print)
+    assert [(each.pins, each.state, each.python) for each in environment.list_all()] == [
+        ((), "ready", made.python),
+        (pins, "ready", other.python),
+    ]
+    with pytest.raises(UserError, match="with absent==1: velodrome env list"):
+        environment.remove("tiny", "cpu", ("absent==1",), report=print)
+    environment.remove("tiny", "cpu", pins, report=print)
+    assert not other.python.exists()
+    assert made.python.exists()
+    assert [each.pins for each in environment.list_all()] == [()]

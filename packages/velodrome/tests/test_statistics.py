@@ -31,7 +31,7 @@ from velodrome.statistics import (
     time_to_accuracy,
     verdict_rates,
 )
-from velodrome.statistics.comparison import _median_masses
+from velodrome.statistics.comparison import _difference, _median_masses
 
 OPPOSITE = {"faster": "slower", "slower": "faster", "tie": "tie", "undecided": "undecided"}
 
@@ -602,3 +602,17 @@ def test_thousands_of_processes_have_an_interval_too(n: int) -> None:
 @given(st.lists(st.tuples(*[st.floats(0.5, 2.0)] * 6), min_size=1, max_size=7))
 def test_many_processes_at_once_are_each_as_by_itself(times: list[tuple[float, ...]]) -> None:
     assert steady_states(times) == [steady_state(row) for row in times]
+
+
+@pytest.mark.parametrize("decimals", [16, 2, 0])
+def test_differences_of_many_pairs_are_those_of_all_pairs(decimals: int) -> None:
+    rng = np.random.default_rng(7)
+    a = np.sort(rng.standard_t(2, 301).round(decimals))
+    b = np.sort(rng.normal(0.1, 0.01, 257).round(decimals))
+    every = np.sort(np.subtract.outer(a, b), axis=None)
+    for k in (1, 2, 1000, every.size // 2, every.size - 1, every.size):
+        assert _difference(a, b, k) == every[k - 1]
+        assert (
+            _difference(a[:5], b[:7], min(k, 35))
+            == np.sort(np.subtract.outer(a[:5], b[:7]), axis=None)[min(k, 35) - 1]
+        )

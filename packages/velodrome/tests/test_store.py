@@ -52,6 +52,14 @@ def test_damage_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
         store.read(tmp_path)
 
 
+def test_the_first_records_are_read_that_called_dtype_precision(tmp_path: Path) -> None:
+    one = record()
+    line = encode(one).replace(b'"dtype":"float32","settings"', b'"precision":"float32","settings"')
+    assert b'"precision"' in line
+    (tmp_path / store.RESULTS).write_bytes(line + b"\n" + encode(one) + b"\n")
+    assert store.read(tmp_path) == [one, one]
+
+
 def test_a_record_of_a_later_version_says_so(tmp_path: Path) -> None:
     line = encode(record()).replace(b'"schema":1', b'"schema":99')
     (tmp_path / store.RESULTS).write_bytes(line.replace(b'"attempt"', b'"attempts"') + b"\n")

@@ -104,6 +104,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         framework: such as `mxnet`.
         kind: cpu or gpu.
+        pins: versions in place of the pinned file's own.
         state: `missing`, `half-made` and `stale` ones are put right when they are next needed.
         python: its interpreter, or the one it would be made with.
         detail: why it is unavailable, else the Python version.
@@ -111,6 +112,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
     framework: str
     kind: Kind
+    pins: Pins = ()
     state: State
     python: Path | None
     detail: str
@@ -253,16 +255,27 @@ def adopt(framework: str, kind: Kind, interpreter: Path, *, report: Report) -> E
     return environment
 
 
-def remove(framework: str, kind: Kind, *, report: Report) -> None:
+def remove(framework: str, kind: Kind, pins: Pins = (), *, report: Report) -> None:
     """Delete an environment; an adopted interpreter is only forgotten.
+
+    Args:
+        framework: whose environment.
+        kind: cpu or gpu.
+        pins: of the environment with just these pins, not of the framework's own.
+        report: takes a line of text where another process has to be waited for.
 
     Raises:
         UserError: there is none.
     """
-    with _alone(framework, kind, report):
-        if (adopted := _adopted(framework, kind)).exists():
+    if pins and set(pins) not in map(set, _pinned_made(framework, kind)):
+        raise UserError(
+            f"there is no environment for {framework} ({kind}) with {' '.join(pins)}: "
+            "velodrome env list"
+        )
+    with _alone(framework, kind, report, pins):
+        if not pins and (adopted := _adopted(framework, kind)).exists():
             adopted.unlink()
-        elif (folder := _folder(framework, kind)).exists():
+        elif (folder := _folder(framework, kind, pins)).exists():
             # The marker first: a removal broken off leaves a half-made one.
             _marker(folder).unlink(missing_ok=True)
             shutil.rmtree(folder)
@@ -270,36 +283,49 @@ def remove(framework: str, kind: Kind, *, report: Report) -> None:
             raise UserError(f"there is no environment for {framework} ({kind})")
 
 
-def survey(framework: str, kind: Kind) -> Survey:
+def survey(framework: str, kind: Kind, pins: Pins = ()) -> Survey:
     """How an environment stands; makes nothing, and never raises `UserError`."""
     state: State
     try:
-        environment = describe(framework, kind)
+        environment = describe(framework, kind, pins)
     except UserError as error:
         return Survey(
-            framework=framework, kind=kind, state="unavailable", python=None, detail=str(error)
+            framework=framework,
+            kind=kind,
+            pins=pins,
+            state="unavailable",
+            python=None,
+            detail=str(error),
         )
     if environment.adopted:
         python = environment.python
         detail = f"Python {_inspect(python, ()).python}"
         state = "adopted"
     else:
-        interpreter = _interpreter(framework, kind)
+        interpreter = _interpreter(framework, kind, pins)
         detail = f"Python {interpreter.version}"
-        made = _made(framework, kind)
-        folder = _folder(framework, kind)
+        made = _made(framework, kind, pins)
+        folder = _folder(framework, kind, pins)
         if made is not None:
             python = environment.python
-            state = "ready" if made.base == _base(framework, kind, interpreter) else "stale"
+            base = _base(framework, kind, interpreter, pins)
+            state = "ready" if made.base == base else "stale"
         else:
             python = interpreter.path
             state = "half-made" if folder.exists() else "missing"
-    return Survey(framework=framework, kind=kind, state=state, python=python, detail=detail)
+    return Survey(
+        framework=framework, kind=kind, pins=pins, state=state, python=python, detail=detail
+    )
 
 
 def list_all() -> list[Survey]:
-    """Every environment that is or could be."""
-    return [survey(framework, kind) for kind in KINDS for framework in frameworks(kind)]
+    """Every environment that is or could be; of those with pins, the ones that are."""
+    return [
+        survey(framework, kind, pins)
+        for kind in KINDS
+        for framework in frameworks(kind)
+        for pins in ((), *_pinned_made(framework, kind))
+    ]
 
 
 def obstacle(environment: Environment, engine: str) -> str | None:
@@ -521,6 +547,14 @@ def _folder(framework: str, kind: Kind, pins: Pins = ()) -> Path:
     """Named by the pins too, so that two versions stand beside each other."""
     names = [framework, *sorted(pinned(framework, kind, pins))]
     return home() / "environments" / kind / "+".join(names)
+
+
+def _pinned_made(framework: str, kind: Kind) -> list[Pins]:
+    """The pins of each environment that was made with some, or half made."""
+    folders = sorted((home() / "environments" / kind).glob(f"{framework}+*"))
+    # A version may hold a plus of its own, as in torch==2.13.0+cpu.
+    named = [re.split(r"\+(?=[^+]+==)", folder.name)[1:] for folder in folders if folder.is_dir()]
+    return [tuple(pins) for pins in named if pins]
 
 
 def _beside(folder: Path, suffix: str) -> Path:

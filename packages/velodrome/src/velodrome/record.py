@@ -253,4 +253,8 @@ def _upgrade(raw: Any) -> Any:
         raise msgspec.ValidationError(
             f"record of schema {raw['schema']}: written by a later version of velodrome"
         )
+    trial = raw.get("trial") if isinstance(raw, dict) else None
+    if isinstance(trial, dict) and "precision" in trial and "dtype" not in trial:
+        # What the first records of schema 1 called it.
+        trial["dtype"] = trial.pop("precision")
     return raw

@@ -27,7 +27,7 @@ def command(
     from velodrome.machine import this_machine
 
     machine = this_machine()
-    surveys = environment.list_all()
+    surveys = [survey for survey in environment.list_all() if not survey.pins]
     cpu = {survey.framework: survey for survey in surveys if survey.kind == "cpu"}
     obstacles = {
         name: _obstacle(engine, cpu.get(engine.framework), load)
@@ -56,6 +56,7 @@ def _machine(machine: "Machine") -> Iterator[tuple[str, str]]:
     import platform
     import shutil
     import sys
+    from datetime import date
 
     import psutil
 
@@ -76,6 +77,13 @@ def _machine(machine: "Machine") -> Iterator[tuple[str, str]]:
         f"{free / _GIB:.1f} GiB free for {home()}"
         + (scarce if free < _ENVIRONMENTS_GIB * _GIB else ""),
     )
+    kept = home() / "ceilings.json"
+    if kept.exists():
+        yield (
+            "ceilings",
+            f"as measured up to {date.fromtimestamp(kept.stat().st_mtime)}; to measure them "
+            f"again, with nothing else running, delete {kept}",
+        )
     if not machine.gpus:
         yield "gpu", "none that NVIDIA's driver tells of"
     for gpu in machine.gpus:

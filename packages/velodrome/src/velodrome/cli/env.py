@@ -20,12 +20,15 @@ def _report(line: str) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """Print every environment: its framework, kind, state, Python and interpreter."""
+    """Print every environment: its framework, kind, state, Python, pins and interpreter."""
     from velodrome import environment
 
     for each in environment.list_all():
         place = "" if each.python is None else f"  {each.python}"
-        typer.echo(f"{each.framework:<12} {each.kind:<5} {each.state:<12} {each.detail}{place}")
+        pins = f"  {' '.join(each.pins)}" if each.pins else ""
+        typer.echo(
+            f"{each.framework:<12} {each.kind:<5} {each.state:<12} {each.detail}{pins}{place}"
+        )
 
 
 @app.command()
@@ -47,11 +50,18 @@ def create(
 
 
 @app.command()
-def remove(framework: Framework, kind: Kind = "cpu") -> None:
+def remove(
+    framework: Framework,
+    kind: Kind = "cpu",
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(help="The one made with this version: keras==3.14.1 (repeatable)."),
+    ] = None,
+) -> None:
     """Delete an environment; an adopted Python is forgotten, not touched."""
     from velodrome import environment
 
-    environment.remove(framework, kind, report=_report)
+    environment.remove(framework, kind, tuple(pin or ()), report=_report)
 
 
 @app.command()

@@ -60,7 +60,7 @@ def _draw(chart: Chart, stem: Path) -> list[Path]:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     # Placed once, for both files.
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     paths = [stem.with_name(f"{stem.name}.{form}") for form in ("svg", "png")]
     # The same results give the same file, byte for byte.
     with matplotlib.rc_context({"svg.hashsalt": stem.name}):

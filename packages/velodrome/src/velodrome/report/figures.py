@@ -16,6 +16,9 @@ from velodrome.statistics import compare
 
 _MIB = 2**20
 
+# More points of an engine than these are not drawn one by one.
+_POINTS = 500
+
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One sort of figure.
@@ -368,8 +371,8 @@ def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
 
 
 def _thinned(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Every n-th, where there are more than an eye can tell apart."""
-    return tuple(points[:: 1 + len(points) // 2000])
+    """Every n-th, where there are more than an eye can tell apart; the caption says so."""
+    return tuple(points[:: 1 + len(points) // _POINTS])
 
 
 def _kernel(rows: Sequence[Row], began: float) -> Series:
@@ -473,7 +476,8 @@ KINDS: tuple[Kind, ...] = (
         title="Drift of the machine",
         caption="Each run's throughput over the median of its configuration, by when it "
         "started; and the pace of a fixed kernel that is timed between the runs. A machine that "
-        "keeps its pace scatters about 1; a slope or a step is drift.",
+        "keeps its pace scatters about 1; a slope or a step is drift. Of more than "
+        f"{_POINTS} runs of an engine, every n-th is shown; the CSV has all.",
         build=_drift,
     ),
 )

@@ -14,7 +14,7 @@ from velodrome import workloads
 from velodrome.devices import Devices
 from velodrome.machine import Machine
 from velodrome.report.summary import Group, Row, configuration
-from velodrome.statistics import LEVEL, Comparison, compare, least_processes
+from velodrome.statistics import LEVEL, Comparison, compare, least_processes, median
 from velodrome.trial import Trial
 from velodrome.workloads.graph import Graph
 
@@ -265,11 +265,8 @@ def _finding(pair: _Pair, family: int) -> Finding:
     same = tuple(
         (
             batch,
-            compare(
-                _values(pair.kind, pair.many.rows[batch]),
-                _values(pair.kind, pair.one.rows[batch]),
-                of="throughput",
-            ).ratio,
+            median(_values(pair.kind, pair.many.rows[batch]))
+            / median(_values(pair.kind, pair.one.rows[batch])),
         )
         for batch in sorted(set(pair.many.rows) & set(pair.one.rows))
     )

@@ -59,6 +59,8 @@ TIE = 0.02
 """Two engines whose whole interval lies within this of each other are a tie."""
 
 _EXACT_PAIRS = 2500  # above this many pairs the normal approximation is exact enough
+_HALVINGS = 20  # a range that holds a millionth of what there is
+_ROUNDING = 1e-12  # of logarithms; far above what a subtraction loses
 _BISECTIONS = 30  # an end to a billionth of the range of all ratios
 _MANY = 1000  # from here on neighbouring values around a median are as good as one
 _NEGLIGIBLE = 1e-6  # bootstrap mass that may be left out, of tails of 6e-4 and more
@@ -336,10 +338,33 @@ def _rank_p(a: Floats, b: Floats) -> float:
 
 
 def _rank_interval(log_a: Floats, log_b: Floats, alpha: float) -> Interval:
-    differences = np.subtract.outer(log_a, log_b).ravel()
     k = max(_rank_critical(log_a.size, log_b.size, alpha), 1)
-    ordered = np.partition(differences, [k - 1, differences.size - k])
-    return float(ordered[k - 1]), float(ordered[-k])
+    pairs = log_a.size * log_b.size
+    return _difference(log_a, log_b, k), _difference(log_a, log_b, pairs - k + 1)
+
+
+def _difference(a: Floats, b: Floats, k: int) -> float:
+    """The k-th smallest, from 1, of the differences of all pairs of two ordered groups.
+
+    Of many pairs only those are formed that lie in a range halved until it holds few others.
+    """
+    first, last = np.zeros(a.size, int), np.full(a.size, b.size)
+    if a.size * b.size > _EXACT_PAIRS:
+        low, high = a[0] - b[-1], a[-1] - b[0]
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if (b.size - np.searchsorted(b, a - middle)).sum() >= k:
+                high = middle
+            else:
+                low = middle
+        first = np.searchsorted(b, a - high - _ROUNDING)
+        last = np.searchsorted(b, a - low + _ROUNDING, "right")
+    held = last - first
+    starts = np.cumsum(held) - held
+    columns = np.arange(held.sum()) + np.repeat(first - starts, held)
+    differences = np.repeat(a, held) - b[columns]
+    place = k - 1 - int((b.size - last).sum())
+    return float(np.partition(differences, place)[place])
 
 
 @cache

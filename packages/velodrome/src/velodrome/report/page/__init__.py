@@ -295,13 +295,14 @@ def _parity(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 def _ledgers(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """How each engine ran, each way once."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[tuple[str, str, bytes], dict[str, Any]] = {}
     for group in groups:
         for row in group.rows:
             for record in row.records:
                 if record.ledger is None:
                     continue
-                key = _json([row.label, row.trial.settings, msgspec.to_builtins(record.ledger)])
+                ran = msgspec.json.encode(record.ledger)
+                key = row.label, row.trial.settings, ran
                 found.setdefault(
                     key,
                     {
