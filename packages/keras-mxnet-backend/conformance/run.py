@@ -82,7 +82,9 @@ def run(backend, part, processes, timeout):
             **os.environ,
             "KERAS_BACKEND": backend,
             "KERAS_CONFORMANCE_OUTCOMES": str(outcomes),
-            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+            ),
             "TF_CPP_MIN_LOG_LEVEL": "3",
             # The processes share the cores; threads that wait for each other would not.
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),

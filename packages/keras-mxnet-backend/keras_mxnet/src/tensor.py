@@ -21,10 +21,11 @@ class Tensor:
     Attributes:
         array: the MXNet array, None in an abstract tensor.
         dtype: Keras's name of the dtype.
+        trainable: what Keras sets on a layer's weights, here on those it unpacks from integers.
         node: where a tracer finds its value, None outside a trace.
     """
 
-    __slots__ = ("__weakref__", "_keras_mask", "_shape", "array", "dtype", "node")
+    __slots__ = ("__weakref__", "_keras_mask", "_shape", "array", "dtype", "node", "trainable")
     __array_priority__ = 100
 
     def __init__(self, array: Any, dtype: str | None = None, shape: tuple[int, ...] | None = None):

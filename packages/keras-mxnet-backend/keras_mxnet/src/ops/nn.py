@@ -703,6 +703,8 @@ def dot_product_attention(
         if mask.dtype != "bool":
             raise ValueError(f"`mask` must be of bool dtype. Received: mask.dtype={mask.dtype}")
     scale = 1.0 / python_math.sqrt(query.shape[-1]) if scale is None else scale
+    # Groups of query heads share a key and a value.
+    key, value = (ops.repeat(x, query.shape[2] // x.shape[2], 2) for x in (key, value))
     # From (batch, time, heads, features) to (batch, heads, time, features).
     query, key, value = (ops.swapaxes(cast(x, dtype), 1, 2) for x in (query, key, value))
     # The scores of half precision are kept in single.

@@ -626,8 +626,16 @@ def _extreme(name: str, combine: Op) -> Op:
     return op
 
 
-max = amax = _extreme("_np_max", maximum)
-min = amin = _extreme("_np_min", minimum)
+max = _extreme("_np_max", maximum)
+min = _extreme("_np_min", minimum)
+
+
+def amax(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return max(x, axis, keepdims)
+
+
+def amin(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return min(x, axis, keepdims)
 
 
 def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -886,7 +894,7 @@ def dstack(xs: Sequence[Any]) -> Tensor:
     return concatenate([_at_least(3, x) for x in xs], 2)
 
 
-def _bounds(x: Tensor, indices_or_sections: Any, axis: int, uneven: bool = False) -> list[int]:
+def _bounds(x: Tensor, indices_or_sections: Any, axis: int, uneven: bool) -> list[int]:
     length = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         count = int(indices_or_sections)
@@ -899,15 +907,19 @@ def _bounds(x: Tensor, indices_or_sections: Any, axis: int, uneven: bool = False
     return [0, *inner, length]
 
 
-def split(x: Any, indices_or_sections: Any, axis: int = 0, _uneven: bool = False) -> list[Tensor]:
+def _split(x: Any, indices_or_sections: Any, axis: int, uneven: bool) -> list[Tensor]:
     x = convert_to_tensor(x)
     axis = canonicalize_axis(axis, x.ndim)
-    bounds = _bounds(x, indices_or_sections, axis, _uneven)
+    bounds = _bounds(x, indices_or_sections, axis, uneven)
     return [_cut(x, axis, int(a), int(b)) for a, b in itertools.pairwise(bounds)]
 
 
+def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    return _split(x, indices_or_sections, axis, uneven=False)
+
+
 def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
-    return split(x, indices_or_sections, axis, _uneven=True)
+    return _split(x, indices_or_sections, axis, uneven=True)
 
 
 def hsplit(x: Any, indices_or_sections: Any) -> list[Tensor]:
@@ -1599,8 +1611,7 @@ def dot(x1: Any, x2: Any) -> Tensor:
     x1, x2 = cast(x1, dtype), cast(x2, dtype)
     if x1.ndim == 0 or x2.ndim == 0:
         return multiply(x1, x2)
-    product = tensordot(x1, x2, axes=([-1], [0 if x2.ndim == 1 else -2]))
-    return cast(product, dtype)
+    return tensordot(x1, x2, axes=([-1], [0 if x2.ndim == 1 else -2]))
 
 
 def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
@@ -1620,7 +1631,8 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
     right = reshape(
         transpose(x2, list(axes2) + rest2), (inner, python_math.prod(x2.shape[a] for a in rest2))
     )
-    return reshape(matmul(left, right), shape)
+    # A product of int8 alone is wider than what Keras's rules give here.
+    return cast(reshape(matmul(left, right), shape), dtype)
 
 
 def vdot(x1: Any, x2: Any) -> Tensor:
