@@ -24,11 +24,18 @@ from keras_mxnet.src.tensor import Tensor
 # Activations.
 
 
+def _activated(name: str, x: Tensor, **attributes: Any) -> Tensor:
+    """Call an operator that takes one dimension at least."""
+    if x.ndim == 0:
+        return ops.reshape(invoke(name, [ops.reshape(x, (1,))], attributes), ())
+    return invoke(name, [x], attributes)
+
+
 def relu(x: Any) -> Tensor:
     x = convert_to_tensor(x)
     if x.dtype == "float32":
         # oneDNN's, several times faster than MXNet's own.
-        return invoke("_npx_activation", [x], {"act_type": "relu"})
+        return _activated("_npx_activation", x, act_type="relu")
     return invoke("_npx_relu", [x])
 
 
@@ -92,8 +99,9 @@ def log_sigmoid(x: Any) -> Tensor:
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
-    x = convert_to_tensor(x)
-    return invoke("_npx_leaky_relu", [x], {"act_type": "leaky", "slope": negative_slope})
+    return _activated(
+        "_npx_leaky_relu", convert_to_tensor(x), act_type="leaky", slope=negative_slope
+    )
 
 
 def hard_sigmoid(x: Any) -> Tensor:
@@ -106,7 +114,7 @@ def hard_silu(x: Any) -> Tensor:
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
-    return invoke("_npx_leaky_relu", [_floating(x)], {"act_type": "elu", "slope": alpha})
+    return _activated("_npx_leaky_relu", _floating(x), act_type="elu", slope=alpha)
 
 
 def selu(x: Any) -> Tensor:
