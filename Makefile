@@ -19,8 +19,10 @@ test: test-velodrome test-backend
 test-velodrome: $(VENV)/developing
 	$(BIN)/python -m pytest -rs $(VELODROME)/tests
 
+# Our own tests, and a sample of Keras's.
 test-backend: .venv-mxnet/developing
 	.venv-mxnet/bin/python -m pytest $(BACKEND)/tests
+	.venv-mxnet/bin/python $(BACKEND)/conformance/run.py --quick
 
 # The backend's tests with another release of Keras: make test-keras KERAS=3.12.4
 KERAS ?= 3.11.3
@@ -28,7 +30,7 @@ test-keras: .venv-mxnet-keras-$(KERAS)/developing
 	.venv-mxnet-keras-$(KERAS)/bin/python -m pytest $(BACKEND)/tests
 
 # Keras's own tests against the backend, all of them; PART=ops/nn_test.py runs a part.
-conformance: .venv-mxnet/developing
+conformance: .venv-mxnet/conforming
 	.venv-mxnet/bin/python $(BACKEND)/conformance/run.py $(PART)
 
 check: $(VENV)/developing
@@ -67,4 +69,8 @@ $(VENV)/developing: $(VENV)/installed
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r $<
 	$(@D)/bin/python -m pip install --quiet -e "$(BACKEND)[dev]" keras==$*
+	touch $@
+
+.venv-mxnet/conforming: .venv-mxnet/developing
+	.venv-mxnet/bin/python -m pip install --quiet -e "$(BACKEND)[conformance]"
 	touch $@

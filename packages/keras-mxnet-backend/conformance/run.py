@@ -6,6 +6,7 @@ not pass has to stand in `excluded_tests.txt` with the reason.
 
     python run.py                      every folder
     python run.py ops/nn_test.py       a folder or file of keras/src
+    python run.py --quick              what every change has to pass, in two to three minutes
     python run.py --record             in an environment with PyTorch: the yardstick
 
 It runs part after part and counts, or records, each when it ends: one that is cut off loses one
@@ -29,6 +30,25 @@ EXCLUDED = HERE / "excluded_tests.txt"
 _DIVIDED = ("backend", "layers", "ops")
 # The tests of Keras's other backends.
 _FOREIGN = ("backend/jax", "backend/tensorflow", "backend/torch")
+
+# A sample across the folders that is fast and needs neither TensorFlow nor PyTorch.
+_QUICK = (
+    "layers/attention",
+    "layers/convolutional",
+    "layers/core",
+    "layers/normalization",
+    "layers/rnn",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "ops/core_test.py",
+    "ops/image_test.py",
+    "ops/linalg_test.py",
+    "ops/math_test.py",
+    "random",
+    "saving",
+)
 
 
 def keras_source():
@@ -162,6 +182,7 @@ def main():
     """Run, then print the counts; exit with 1 where something was not expected."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("targets", nargs="*", help="folders or files of keras/src (all of them)")
+    parser.add_argument("--quick", action="store_true", help="a sample that takes minutes")
     parser.add_argument("--record", action="store_true", help="write the yardstick with PyTorch")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=300, help="seconds for one test")
@@ -171,7 +192,7 @@ def main():
     yardstick, passed, excluded = set(), set(), set()
     if not options.record:
         print(f"{'':<40}{'yardstick':>8}{'passed':>8}{'share':>9}")
-    for part in parts(options.targets):
+    for part in parts(_QUICK if options.quick else options.targets):
         results, log = run(backend, part, options.processes, options.timeout)
         if options.log:
             with options.log.open("a", encoding="utf-8") as file:
