@@ -105,6 +105,18 @@ def test_a_recurrent_model_for_any_batch(tmp_path):
     assert_same_in_mxnet(model, tmp_path, [x])
 
 
+def test_masks(tmp_path):
+    words = np.random.default_rng(0).integers(0, 4, (5, 6)).astype("int32")
+    model = keras.Sequential(
+        [
+            layers.Input((6,), dtype="int32"),
+            layers.Embedding(4, 3, mask_zero=True),
+            layers.LSTM(2),
+        ]
+    )
+    assert_same_in_mxnet(model, tmp_path, [words])
+
+
 class Weighted(layers.Layer):
     """Weighs each sample by its place in the batch."""
 

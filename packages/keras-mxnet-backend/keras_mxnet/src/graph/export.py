@@ -1,10 +1,11 @@
 """A model as MXNet's own two files: the symbol, and its parameters."""
 
+import ast
 import ctypes
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from keras.src import tree
@@ -205,16 +206,26 @@ def _repeated(row: Entry, axis: int, data: Entry) -> Entry:
 
 
 def _without_batch(a: Node, b: Node) -> dict[str, Any]:
-    """Return the attributes of a reshape with the batch's length left to MXNet."""
-    shapes = [node.outputs[0][0] for node in (a, b)]
-    places = [i for i, (m, n) in enumerate(zip(*shapes, strict=False)) if m != n]
-    if a.operator != "_np_reshape" or len(shapes[0]) != len(shapes[1]) or len(places) != 1:
-        _refuse(f"{a.operator} with {dict(a.attributes)}")
-    shape = tuple(-1 if i in places else n for i, n in enumerate(shapes[0]))
-    return {**dict(a.attributes), "newshape": shape}
+    """Return the attributes of a reshape or a slice with the batch's length left to MXNet."""
+    attributes: dict[str, Any] = dict(a.attributes)
+    if a.operator == "_np_reshape":
+        shapes = [node.outputs[0][0] for node in (a, b)]
+        places = [i for i, (m, n) in enumerate(zip(*shapes, strict=False)) if m != n]
+        if len(shapes[0]) == len(shapes[1]) and len(places) == 1:
+            shape = tuple(-1 if i in places else n for i, n in enumerate(shapes[0]))
+            return {**attributes, "newshape": shape}
+    elif a.operator == "_npi_slice":
+        # Up to the end of an axis, however long that is.
+        ends = [ast.literal_eval(node.attribute("end")) for node in (a, b)]
+        axes = list(zip(*ends, *(node.inputs[0].shape for node in (a, b)), strict=False))
+        others = [{**dict(node.attributes), "end": None} for node in (a, b)]
+        if others[0] == others[1] and all(m == n or (m, n) == (p, q) for m, n, p, q in axes):
+            end = tuple(None if (m, n) == (p, q) else m for m, n, p, q in axes)
+            return {**attributes, "end": end}
+    _refuse(f"{a.operator} with {attributes}")
 
 
-def _refuse(what: str) -> None:
+def _refuse(what: str) -> NoReturn:
     raise NotImplementedError(
         f"The model's graph depends on the batch's size: {what}. Export it for one size: "
         "`input_signature=[keras.InputSpec(shape=(size, ...), dtype=...)]`."
