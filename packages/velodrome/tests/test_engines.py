@@ -89,3 +89,14 @@ def test_engines_train_the_same(engine: str, curves: dict[str, list[tuple[float,
     # Twenty-one float32 steps apart from the others by rounding alone.
     middle = np.median([curves[other] for other in ENGINES], axis=0)
     np.testing.assert_allclose(curves[engine], middle, rtol=2e-3)
+
+
+def test_tuned_tensorflow_has_the_same_threads_under_keras(
+    digits: PreparedData, tmp_path: Path
+) -> None:
+    told = {}
+    for engine in ("tensorflow", "keras-tensorflow"):
+        outcome = train(engine, "mlp", digits, tmp_path, Recipe(learning_rate=0.05), 1, samples=64)
+        assert outcome.ledger is not None, outcome.last_lines
+        told[engine] = outcome.ledger.threads
+    assert told == {"tensorflow": 2, "keras-tensorflow": 2}

@@ -9,7 +9,7 @@ import numpy as np
 
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.mxnet import MXNet, import_mxnet
-from velodrome.engines.tensorflow import TensorFlow
+from velodrome.engines.tensorflow import TensorFlow, set_threads
 from velodrome.failures import Unsupported
 from velodrome.job import Job
 from velodrome.record import Ledger
@@ -254,6 +254,16 @@ class KerasTensorFlow(Keras):
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
         """As for TensorFlow itself."""
         return super().variables(settings, threads) | TensorFlow.variables(settings, threads)
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        if job.trial.settings == "tuned":
+            set_threads(job.threads)
+
+    def _threads(self) -> int | None:
+        import tensorflow as tf
+
+        return tf.config.threading.get_intra_op_parallelism_threads() or None
 
     def _adam(self) -> Any:
         """Keras's Adam, given an embedding's gradient as a whole.

@@ -34,6 +34,14 @@ from velodrome.workloads.layers import (
 from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 
 
+def set_threads(threads: int) -> None:
+    """As many threads within an operation, one operation at a time; before TensorFlow starts."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 class TensorFlow(Engine):
     """TensorFlow: `tf.Variable`, `tf.GradientTape`, `tf.function`."""
 
@@ -48,12 +56,9 @@ class TensorFlow(Engine):
         return {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
     def __init__(self, job: Job) -> None:
-        import tensorflow as tf
-
         super().__init__(job)
         if job.trial.settings == "tuned":
-            tf.config.threading.set_intra_op_parallelism_threads(job.threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
+            set_threads(job.threads)
 
     def build(self) -> None:
         import tensorflow as tf
