@@ -8,7 +8,7 @@ import keras
 
 
 def main() -> keras.callbacks.History:
-    options = data.options(samples=64, epochs=3, size=64)
+    options = data.options(samples=128, epochs=3, size=64)
     keras.utils.set_random_seed(1)
     x, y = data.images(options.samples, options.size, classes=10)
     model = keras.applications.ResNet50(
