@@ -65,6 +65,7 @@ def test_convolutions_for_any_batch(tmp_path):
     model = keras.Sequential(
         [
             layers.Input((8, 8, 3)),
+            layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0]),
             layers.Conv2D(5, 3, padding="same", strides=2),
             layers.BatchNormalization(),
             layers.Activation("relu"),

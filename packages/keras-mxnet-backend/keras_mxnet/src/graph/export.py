@@ -80,9 +80,27 @@ def export(
         io_utils.print_msg(f"Saved the symbol as {paths[0]} and its parameters as {paths[1]}.")
 
 
+class _Snapshot(Tracer):
+    """Takes arrays that were made before the trace as constants: files do not see them change."""
+
+    def __init__(self) -> None:
+        super().__init__(autograd.is_recording)
+        self._frozen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def entry(self, tensor: Tensor) -> Entry:
+        if tensor.node is not None or tensor.array is None:
+            return super().entry(tensor)
+        if id(tensor) not in self._frozen:
+            # Another tensor of the same array: this one's node must not outlive the trace.
+            copy = Tensor(tensor.array, tensor.dtype, tensor.shape)
+            self.constant(copy)
+            self._frozen[id(tensor)] = (tensor, copy)
+        return self._frozen[id(tensor)][1].node
+
+
 def _trace(model: Any, signature: Any, batch: int | None) -> tuple[Graph, Arrays]:
     """Return the model's graph, and the named arrays of its inputs after the model's own."""
-    tracer = Tracer(autograd.is_recording)
+    tracer = _Snapshot()
     inputs: list[Tensor] = []
 
     def stand_in(spec: Any) -> Tensor:
