@@ -81,11 +81,11 @@ def _prepared(study: Study, name: str) -> PreparedData:
     dataset = datasets.get(study.dataset or workload.dataset)
     prepared = dataset.prepare(workload.takes(), study.samples)
     samples = min(study.samples or prepared.train, prepared.train)
-    for batch_size in study.batch_sizes or (workload.batch_size,):
-        if batch_size > samples:
+    for each in configurations(study):
+        if each.workload == name and each.batch_size > samples:
             raise UserError(
-                f"batch_sizes: {batch_size} is more than the {samples} training samples "
-                f"of {prepared.name}; take at most {samples}"
+                f"batch_sizes: {each.batch_size} on {each.devices} is more than the {samples} "
+                f"training samples of {prepared.name}; take at most {samples} over all devices"
             )
     return prepared
 

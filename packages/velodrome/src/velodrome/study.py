@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         name: names the run folder.
         workloads, engines, devices, batch_sizes, epochs, settings, dtypes: the axes.
             Batch sizes and epochs left out are each workload's own.
+        scaling: what a batch size counts: `strong`, the samples of a step over all devices;
+            `weak`, those of each device.
         recipe: values to try for parameters of the workloads' recipes.
         repeats: fresh processes for each configuration.
         precision: half the width wanted of the intervals of ratios, such as 2%: repeats are
@@ -59,6 +61,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     epochs: tuple[Count, ...] = ()
     settings: Annotated[tuple[Settings, ...], Meta(min_length=1)] = ("tuned",)
     dtypes: Annotated[tuple[DType, ...], Meta(min_length=1)] = ("float32",)
+    scaling: Literal["strong", "weak"] = "strong"
     recipe: dict[str, tuple[Any, ...]] = {}
     repeats: Count = 1
     precision: Annotated[float, Meta(gt=0, lt=1)] | None = None
@@ -77,7 +80,10 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """One point of a study's axes, before data and environments are looked up."""
+    """One point of a study's axes, before data and environments are looked up.
+
+    The batch size counts the samples of a step over all devices.
+    """
 
     engine: str
     workload: str
@@ -282,6 +288,8 @@ def configurations(study: Study) -> Iterator[Configuration]:
             _changes(study),
             study.engines,
         ):
+            if study.scaling == "weak":
+                batch_size *= Devices.parse(devices).total
             configuration = Configuration(
                 engine=engine,
                 workload=name,

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from velodrome.devices import Devices
 from velodrome.engines import device_memory
 from velodrome.job import Job
 from velodrome.record import Ledger
@@ -48,21 +49,39 @@ class Engine(ABC):
         summary: one line for `velodrome list`.
         dtypes: those that it can train in. In `bfloat16` weights stay float32;
             products and convolutions take bfloat16.
+        one_device: why it trains on one device only; empty if several can share each batch.
+        replicas: devices that share each batch.
     """
 
     name: ClassVar[str]
     framework: ClassVar[str]
     summary: ClassVar[str]
     dtypes: ClassVar[tuple[DType, ...]] = ("float32",)
+    one_device: ClassVar[str] = ""
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """Why this engine cannot run that trial at all, or None."""
-        if trial.devices != "cpu":
-            return f"{cls.name} runs on one cpu so far, not on {trial.devices}"
+        devices = Devices.parse(trial.devices)
+        if devices.kind != "cpu" or devices.machines > 1:
+            return f"{cls.name} runs on the CPUs of one machine so far, not on {trial.devices}"
+        if devices.total > 1 and cls.one_device:
+            return f"{cls.name} trains on one device: {cls.one_device}"
+        if devices.total > trial.batch_size:
+            return f"a batch of {trial.batch_size} cannot be shared by {devices.total} devices"
         if trial.dtype not in cls.dtypes:
             return f"{cls.name} trains in {' or '.join(cls.dtypes)}, not in {trial.dtype}"
         return None
+
+    @classmethod
+    def processes(cls, trial: Trial) -> int:
+        """Processes that the trial takes; each runs the whole job on its part of each batch.
+
+        They find their rank and each other by torchrun's variables `RANK`, `WORLD_SIZE`,
+        `MASTER_ADDR` and `MASTER_PORT`; the first finds its end of that port, which listens
+        already, in the descriptor `MASTER_LISTENS`.
+        """
+        return 1
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -73,6 +92,7 @@ class Engine(ABC):
     def __init__(self, job: Job) -> None:
         """Import the framework and apply the settings; build nothing yet."""
         self.job = job
+        self.replicas = Devices.parse(job.trial.devices).total
         self.graph = job.graph if job.dropout else job.graph.without_dropout()
 
     @abstractmethod
@@ -107,7 +127,8 @@ class Engine(ABC):
     def train(self, order: Order, learning_rate: float) -> Totals:
         """Train over the samples in that order, in batches of the trial's size.
 
-        The last batch may be smaller. Loss and accuracy are those of each step
+        The last batch may be smaller. Several devices share each batch, the last too, and
+        step along the gradient of its mean loss, however many samples each has of it. Loss and accuracy are those of each step
         before its update, added up on the device and read once.
         """
 

@@ -13,6 +13,11 @@ def batches(order: Order, size: int) -> Iterator[Order]:
         yield order[begin : begin + size]
 
 
+def parts(batch: Order, replicas: int) -> list[Order]:
+    """A batch shared evenly, in its order; the first replicas take what is over."""
+    return np.array_split(batch, replicas)
+
+
 def in_sequence(samples: int) -> Order:
     """The order that changes nothing, for passes that train nothing."""
     return np.arange(samples, dtype=np.int64)

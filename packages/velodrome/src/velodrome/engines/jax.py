@@ -47,6 +47,8 @@ class Jax(Engine):
         import jax
 
         super().__init__(job)
+        if self.replicas > 1:
+            jax.config.update("jax_num_cpu_devices", self.replicas)
         jax.config.update("jax_default_matmul_precision", "float32")
         jax.config.update("jax_enable_x64", job.trial.dtype == "float64")
         self._dtype = np.dtype("float64" if job.trial.dtype == "float64" else "float32")
@@ -54,7 +56,11 @@ class Jax(Engine):
     def build(self) -> None:
         import jax
         import jax.numpy as jnp
+        from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+        mesh = Mesh(np.array(jax.devices()[: self.replicas]), ("batch",))
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._shared = NamedSharding(mesh, PartitionSpec("batch"))
         graph, recipe = self.graph, self.job.trial.recipe
         compute = jnp.dtype(self.job.trial.dtype)
 
@@ -86,9 +92,10 @@ class Jax(Engine):
             loss, (correct, _) = losses(params, statistics, data[0][index], data[1][index], None)
             return add(totals, loss, correct, len(index))
 
-        self._step = jax.jit(step, donate_argnums=(0, 1))
-        self._check = jax.jit(check, donate_argnums=2)
-        self._differentiated = jax.jit(differentiated)
+        # What comes out is whole on every device, so that it can go in again.
+        self._step = jax.jit(step, donate_argnums=(0, 1), out_shardings=self._whole)
+        self._check = jax.jit(check, donate_argnums=2, out_shardings=self._whole)
+        self._differentiated = jax.jit(differentiated, out_shardings=self._whole)
 
     def load_training(self, x: Inputs, y: Labels) -> None:
         self._train = self._on_device(x, y)
@@ -100,7 +107,15 @@ class Jax(Engine):
         import jax
 
         images = np.issubdtype(x.dtype, np.floating)
-        return jax.device_put((x.astype(self._dtype, copy=False) if images else x, y))
+        data = x.astype(self._dtype, copy=False) if images else x, y
+        return jax.device_put(data, self._whole)
+
+    def _index(self, batch: Order) -> Any:
+        """The batch shared by the devices; whole on every one where it does not divide evenly."""
+        import jax
+
+        even = len(batch) % self.replicas == 0
+        return jax.device_put(batch, self._shared if even else self._whole)
 
     def set_weights(self, weights: Weights) -> None:
         import jax
@@ -111,7 +126,8 @@ class Jax(Engine):
         params = {name: array for name, array in arrays.items() if name in trained}
         statistics = {name: array for name, array in arrays.items() if name not in trained}
         moments = _moments(self.job.trial.recipe, params)
-        self._state = params, statistics, moments, jax.random.key(self.job.trial.seed)
+        state = params, statistics, moments, jax.random.key(self.job.trial.seed)
+        self._state = jax.device_put(state, self._whole)
 
     def weights(self) -> Weights:
         params, statistics, *_ = self._state
@@ -124,26 +140,29 @@ class Jax(Engine):
         state, totals = self._state, self._no_totals()
         rate = jnp.array(learning_rate, self._dtype)
         for index in batches(order, self.job.trial.batch_size):
-            state, totals = self._step(state, totals, self._train, index, rate)
+            state, totals = self._step(state, totals, self._train, self._index(index), rate)
         self._state, totals = jax.block_until_ready((state, totals))
         return Totals(float(totals[0]) / len(order), int(totals[1]) / len(order))
 
     def _no_totals(self) -> Any:
+        import jax
         import jax.numpy as jnp
 
-        return jnp.zeros((), self._dtype), jnp.zeros((), jnp.int32)
+        return jax.device_put((jnp.zeros((), self._dtype), jnp.zeros((), jnp.int32)), self._whole)
 
     def evaluate(self) -> Totals:
         totals = self._no_totals()
         params, statistics, *_ = self._state
         samples = len(self._validation[1])
         for index in batches(in_sequence(samples), self.job.trial.batch_size):
-            totals = self._check(params, statistics, totals, self._validation, index)
+            shared = self._index(index)
+            totals = self._check(params, statistics, totals, self._validation, shared)
         return Totals(float(totals[0]) / samples, int(totals[1]) / samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         params, statistics, _, key = self._state
-        (loss, _), gradients = self._differentiated(params, statistics, self._train, order, key)
+        index = self._index(order)
+        (loss, _), gradients = self._differentiated(params, statistics, self._train, index, key)
         return float(loss), {name: np.asarray(value) for name, value in gradients.items()}
 
     def ledger(self) -> Ledger:
@@ -151,6 +170,8 @@ class Jax(Engine):
         import jaxlib
 
         device = jax.devices()[0]
+        several = f", {self.replicas} devices by sharding" if self.replicas > 1 else ""
+        synchronised = ("batch normalisation over the whole batch, synchronised",)
         return Ledger(
             dtype=self.job.trial.dtype,
             compile_mode="jax.jit, donated state",
@@ -163,8 +184,9 @@ class Jax(Engine):
                 "jaxlib": jaxlib.__version__,
                 "numpy": np.__version__,
             },
-            device=f"{device.platform} ({device.device_kind})",
+            device=f"{device.platform} ({device.device_kind}){several}",
             determinism=f"XLA_FLAGS {os.environ.get('XLA_FLAGS', 'not set')}",
+            notes=synchronised if several and self.graph.has(BatchNorm) else (),
         )
 
 

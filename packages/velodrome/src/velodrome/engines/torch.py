@@ -2,16 +2,20 @@
 
 import contextlib
 import math
+import os
+import sys
 from typing import Any
 
 import numpy as np
 
+from velodrome.devices import Devices
 from velodrome.engines import channels_first
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.batches import batches, in_sequence
+from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
 from velodrome.record import Ledger
-from velodrome.workloads.graph import Weights, by_node
+from velodrome.trial import Trial
+from velodrome.workloads.graph import Graph, Weights, by_node
 from velodrome.workloads.layers import (
     LSTM,
     Activation,
@@ -45,21 +49,31 @@ class Torch(Engine):
     summary = "PyTorch, eager, its own optimizers"
     dtypes = ("float32", "float64", "bfloat16")
 
+    @classmethod
+    def processes(cls, trial: Trial) -> int:
+        """One a device, as DistributedDataParallel has it."""
+        return Devices.parse(trial.devices).total
+
     def __init__(self, job: Job) -> None:
         import torch
 
         super().__init__(job)
         self._tuned = job.trial.settings == "tuned"
         if self._tuned:
-            torch.set_num_threads(job.threads)
+            torch.set_num_threads(max(1, job.threads // self.replicas))
+        self._rank = 0
+        if self.replicas > 1:
+            self._rank = _join()
         self._dtype = torch.float64 if job.trial.dtype == "float64" else torch.float32
 
     def build(self) -> None:
         import torch
 
         trained = self.graph.parameters()
-        self._arrays = {
-            name: torch.zeros(array.shape, dtype=self._dtype, requires_grad=name in trained)
+        self._arrays: dict[str, Any] = {
+            name: torch.nn.Parameter(torch.zeros(array.shape, dtype=self._dtype))
+            if name in trained
+            else torch.zeros(array.shape, dtype=self._dtype)
             for name, array in channels_first.from_graph(self.graph, self._zeros()).items()
         }
         if self._tuned:
@@ -68,6 +82,16 @@ class Torch(Engine):
                     array.data = array.data.contiguous(memory_format=torch.channels_last)
         self._own = by_node(self._arrays)
         self._parameters = {name: self._arrays[name] for name in trained}
+
+        def trained_on(x: Any, y: Any) -> Any:
+            return self._loss(self._apply(x, training=True), y)
+
+        # Gradients of its processes come averaged, its first process's statistics are everyone's.
+        self._trained_on = (
+            torch.nn.parallel.DistributedDataParallel(_module(self._arrays, trained_on))
+            if self.replicas > 1
+            else trained_on
+        )
 
     def _zeros(self) -> Weights:
         return {n: np.zeros(each.shape, np.float32) for n, each in self.graph.arrays().items()}
@@ -133,14 +157,34 @@ class Torch(Engine):
         loss_sum = torch.zeros((), dtype=self._dtype)
         correct = torch.zeros((), dtype=torch.long)
         for index in batches(order, self.job.trial.batch_size):
-            x, y = self._batch(self._train, index)
-            loss, right = self._loss(self._apply(x, training=True), y)
             self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss, right = self._differentiate(index)
             self._step()
-            loss_sum += loss.detach() * len(index)
+            loss_sum += loss
             correct += right
-        return Totals(loss_sum.item() / len(order), correct.item() / len(order))
+        return self._totals(loss_sum, correct, len(order))
+
+    def _differentiate(self, batch: Order) -> tuple[Any, Any]:
+        """Add the gradient of the batch's mean loss to the parameters'.
+
+        Returns:
+            Of this process's part of the batch: the sum of losses, and the number told right.
+        """
+        part = parts(batch, self.replicas)[self._rank]
+        loss, right = self._trained_on(*self._batch(self._train, part))
+        # Averaged over the processes, whatever the sizes of their parts.
+        (loss * (self.replicas * len(part) / len(batch))).backward()
+        return loss.detach() * len(part), right
+
+    def _totals(self, loss_sum: Any, correct: Any, samples: int) -> Totals:
+        """Added up over the processes."""
+        import torch
+
+        totals = torch.stack((loss_sum.double(), correct.double()))
+        if self.replicas > 1:
+            torch.distributed.all_reduce(totals)
+        loss, right = totals.tolist()
+        return Totals(loss / samples, right / samples)
 
     def _step(self) -> None:
         """PyTorch's Adam adds epsilon behind its correction, the recipe's before it."""
@@ -164,28 +208,31 @@ class Torch(Engine):
         import torch
 
         samples = len(self._validation[1])
-        loss_sum = correct = 0.0
+        loss_sum = torch.zeros((), dtype=self._dtype)
+        correct = torch.zeros((), dtype=torch.long)
         with torch.inference_mode():
             for index in batches(in_sequence(samples), self.job.trial.batch_size):
-                x, y = self._batch(self._validation, index)
-                loss, right = self._loss(self._apply(x, training=False), y)
-                loss_sum += loss * len(index)
-                correct += right
-        return Totals(float(loss_sum) / samples, float(correct) / samples)
+                part = parts(index, self.replicas)[self._rank]
+                if len(part):
+                    x, y = self._batch(self._validation, part)
+                    loss, right = self._loss(self._apply(x, training=False), y)
+                    loss_sum += loss * len(part)
+                    correct += right
+        return self._totals(loss_sum, correct, samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         import torch
 
         kept = {n: value.clone() for n, value in self._arrays.items() if not value.requires_grad}
-        x, y = self._batch(self._train, order)
-        loss, _ = self._loss(self._apply(x, training=True), y)
-        gradients = torch.autograd.grad(loss, list(self._parameters.values()))
+        loss_sum, right = self._differentiate(order)
         for name, value in kept.items():
             self._arrays[name].copy_(value)
-        arrays = {
-            name: each.numpy() for name, each in zip(self._parameters, gradients, strict=True)
-        }
-        return loss.item(), channels_first.to_graph(self.graph, arrays)
+        arrays = {}
+        for name, parameter in self._parameters.items():
+            arrays[name] = parameter.grad.numpy()
+            parameter.grad = None
+        loss = self._totals(loss_sum, right, len(order)).loss
+        return loss, channels_first.to_graph(self.graph, arrays)
 
     def _loss(self, logits: Any, y: Any) -> tuple[Any, Any]:
         """Mean cross-entropy, and the number told right."""
@@ -215,23 +262,69 @@ class Torch(Engine):
 
         return Ledger(
             dtype=self.job.trial.dtype,
-            compile_mode="eager",
+            compile_mode="eager" + (", DistributedDataParallel" if self.replicas > 1 else ""),
             threads=torch.get_num_threads(),
             memory_format="channels last" if self._tuned else "channels first",
             data_path="tensors in memory, indexed",
             variables={},
             versions={"torch": str(torch.__version__), "numpy": np.__version__},
-            device="cpu",
+            device="cpu" + (f", {self.replicas} processes, gloo" if self.replicas > 1 else ""),
             determinism="deterministic algorithms "
             + ("only" if torch.are_deterministic_algorithms_enabled() else "not asked for"),
             notes=(
                 f"oneDNN {'available' if torch.backends.mkldnn.is_available() else 'missing'}",
                 f"{'fused ' if self._tuned else ''}{type(self._optimizer).__name__}",
+                *_normalisation(self.graph, self.replicas),
             ),
         )
 
 
 ENGINES = (Torch,)
+
+
+def _normalisation(graph: Graph, replicas: int) -> tuple[str, ...]:
+    """How batch normalisation works on several devices."""
+    if replicas == 1 or not graph.has(BatchNorm):
+        return ()
+    return ("batch normalisation per device; the first one's moving statistics count",)
+
+
+def _join() -> int:
+    """Meet the trial's other processes by the variables of torchrun; gives the rank."""
+    import torch
+
+    if sys.platform == "linux":
+        # All are on this machine, whatever its name resolves to.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = torch.distributed.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        processes,
+        is_master=rank == 0,
+        master_listen_fd=int(os.environ["MASTER_LISTENS"]) if rank == 0 else None,
+    )
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=processes)
+    return rank
+
+
+def _module(arrays: dict[str, Any], function: Any) -> Any:
+    """A module with these arrays that computes this function."""
+    import torch
+
+    class Module(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, array in arrays.items():
+                if isinstance(array, torch.nn.Parameter):
+                    self.register_parameter(name.replace("/", "__"), array)
+                else:
+                    self.register_buffer(name.replace("/", "__"), array)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return function(x, y)
+
+    return Module()
 
 
 def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], training: bool) -> Any:

@@ -175,9 +175,11 @@ def _verdict(
 ) -> tuple[FailureKind | None, str]:
     if any(isinstance(event, Finished) for event in events):
         return None, ""
-    for event in events:
-        if isinstance(event, Failed):
-            return event.kind, event.reason
+    failed = [event for event in events if isinstance(event, Failed)]
+    if failed:
+        # Of several processes, one that lost its connection to another knows least.
+        event = min(failed, key=lambda event: event.kind == "error")
+        return event.kind, event.reason
     if timed_out:
         return "timeout", f"not done after {timeout:g} s"
     return failures.of_exit(status, last_words, oom_killed)

@@ -122,7 +122,7 @@ def _on(ours: str, row: PublishedRow, series: set[str]) -> bool:
 
 def _trained_alike(trial: Trial, row: PublishedRow) -> bool:
     recipe = trial.recipe
-    if row.lr is not None and recipe.learning_rate != row.lr:
+    if row.lr is not None and recipe.learning_rate_on(Devices.parse(trial.devices).total) != row.lr:
         return False
     return row.lr_step_epochs is None or recipe.decay_epochs == (row.lr_step_epochs,)
 

@@ -11,11 +11,12 @@ import traceback
 
 import msgspec
 
-from velodrome import failures
+from velodrome import engines, failures
 from velodrome.job import AnyEvent, Failed, Imported, Job, to_json
 from velodrome.worker import lifeline, placement
 from velodrome.worker.compare import compare
 from velodrome.worker.measure import measure
+from velodrome.worker.ranks import Ranks, rank
 
 
 def main() -> int:
@@ -29,12 +30,23 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_AS, (job.memory_limit, job.memory_limit))
 
     imported = False
+    number = rank()
 
     def emit(event: AnyEvent) -> None:
         nonlocal imported
         imported = imported or isinstance(event, Imported)
-        os.write(events, to_json(event))
+        # The first process tells of the progress of all, each of its own failure.
+        if number == 0 or isinstance(event, Failed):
+            os.write(events, to_json(event))
 
+    def lost(failure: Failed) -> None:
+        emit(failure)
+        _leave(1)
+
+    ranks = None
+    processes = engines.registry.get(job.trial.engine).processes(job.trial)
+    if processes > 1 and number == 0:
+        ranks = Ranks(job, processes, events, lost)
     try:
         (compare if job.comparison else measure)(job, emit)
     except Exception as error:
@@ -42,14 +54,21 @@ def main() -> int:
         kind, reason = failures.of_exception(error)
         if kind == "error" and not imported:
             kind = "import"
-        emit(Failed(kind=kind, reason=reason))
+        if ranks:
+            ranks.settle()
+        emit(Failed(kind=kind, reason=reason, rank=number, world_size=processes))
         return 1
+    if ranks:
+        ranks.wait()
     return 0
 
 
-if __name__ == "__main__":
-    status = main()
+def _leave(status: int) -> None:
+    """Frameworks' own exit handlers can hang or crash; the measurement is already over."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # Frameworks' own exit handlers can hang or crash; the measurement is already over.
     os._exit(status)
+
+
+if __name__ == "__main__":
+    _leave(main())

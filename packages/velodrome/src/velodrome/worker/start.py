@@ -9,6 +9,7 @@ import numpy as np
 from velodrome import datasets, engines
 from velodrome.datasets.base import Split
 from velodrome.engines.base import Engine, Inputs, Labels
+from velodrome.failures import Unsupported
 from velodrome.job import AnyEvent, Built, Imported, Job
 from velodrome.worker import memory, randomness
 
@@ -46,6 +47,7 @@ def start(job: Job, emit: Emit) -> Started:
 
     begin = time.perf_counter()
     data = datasets.load(job.data, job.trial.samples)
+    _check_last_batch(job, len(data.train.y), engine.replicas)
     engine.build()
     x, y = _arrays(data.train)
     engine.load_training(x, y)
@@ -53,6 +55,15 @@ def start(job: Job, emit: Emit) -> Started:
     engine.set_weights(randomness.initial_weights(job.trial, job.graph))
     emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
     return Started(engine, x, y, len(data.validation.y), imported)
+
+
+def _check_last_batch(job: Job, samples: int, replicas: int) -> None:
+    last = 0 if job.trial.drop_last else samples % job.trial.batch_size
+    if 0 < last < replicas:
+        raise Unsupported(
+            f"the last batch has {last} of {samples} samples, too few for {replicas} devices; "
+            "take another batch size, or drop_last"
+        )
 
 
 def _arrays(split: Split) -> tuple[Inputs, Labels]:

@@ -64,6 +64,10 @@ class Graph(msgspec.Struct, frozen=True):
         (node,) = (each for each in self.nodes if each.name == array.split("/")[0])
         return node.layer
 
+    def has(self, kind: type) -> bool:
+        """Whether a layer is of that kind."""
+        return any(isinstance(node.layer, kind) for node in self.nodes)
+
     def binary(self) -> bool:
         """Whether a single logit tells two classes apart."""
         return self.shapes()[self.nodes[-1].name] == (1,)
