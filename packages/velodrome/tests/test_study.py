@@ -125,3 +125,17 @@ def test_every_way_of_writing_a_number_is_a_number(value: float) -> None:
     for text in (f"{value:e}", f"{value:.0e}", f"{value:.3E}", repr(value)):
         assert yaml.scalar(text) == pytest.approx(float(text))
     assert yaml.scalar("1e-4") == 1e-4
+
+
+def test_weak_scaling_counts_the_samples_of_each_device() -> None:
+    whole = study.parse(
+        {
+            "name": "weak",
+            "workloads": "lenet",
+            "engines": "jax",
+            "devices": ["cpu", "cpu:4"],
+            "batch_sizes": 32,
+            "scaling": "weak",
+        }
+    )
+    assert [each.batch_size for each in study.configurations(whole)] == [32, 128]

@@ -128,8 +128,9 @@ class Engine(ABC):
         """Train over the samples in that order, in batches of the trial's size.
 
         The last batch may be smaller. Several devices share each batch, the last too, and
-        step along the gradient of its mean loss, however many samples each has of it. Loss and accuracy are those of each step
-        before its update, added up on the device and read once.
+        step along the gradient of its mean loss, however many samples each has of it. Loss
+        and accuracy are those of each step before its update, added up on the device and
+        read once.
         """
 
     @abstractmethod

@@ -2,14 +2,16 @@
 
 import importlib
 import os
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
+from velodrome.devices import Devices
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.mxnet import MXNet, import_mxnet
-from velodrome.engines.tensorflow import TensorFlow, set_threads
+from velodrome.engines.tensorflow import TensorFlow, mirrored, set_threads
 from velodrome.failures import Unsupported
 from velodrome.job import Job
 from velodrome.record import Ledger
@@ -55,9 +57,11 @@ class Keras(Engine):
 
     Attributes:
         backend: what `KERAS_BACKEND` is set to.
+        mechanism: how several devices share a batch, and normalise it.
     """
 
     backend: ClassVar[str]
+    mechanism: ClassVar[str] = ""
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -79,12 +83,17 @@ class Keras(Engine):
         if self.job.trial.dtype == "bfloat16":
             keras.config.set_dtype_policy("mixed_bfloat16")
         keras.utils.set_random_seed(self.job.trial.seed)
-        optimizer = (
-            self._adam()(recipe.learning_rate, BETA_1, BETA_2, EPSILON)
-            if recipe.optimizer == "adam"
-            else keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)
-        )
-        self._model = self._compiled(optimizer, recipe.weight_decay)
+        with self._scope():
+            optimizer = (
+                self._adam()(recipe.learning_rate, BETA_1, BETA_2, EPSILON)
+                if recipe.optimizer == "adam"
+                else keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)
+            )
+            self._model = self._compiled(optimizer, recipe.weight_decay)
+
+    def _scope(self) -> AbstractContextManager[Any]:
+        """In which a model is made that several devices train."""
+        return nullcontext()
 
     def _adam(self) -> Any:
         import keras
@@ -117,10 +126,26 @@ class Keras(Engine):
         return model
 
     def load_training(self, x: Inputs, y: Labels) -> None:
+        """As on the others.
+
+        Raises:
+            Unsupported: several devices cannot share a batch evenly.
+        """
+        self._check_even(len(y))
         self._train = x, self._labels(y)
 
     def load_validation(self, x: Inputs, y: Labels) -> None:
         self._validation = x, self._labels(y)
+
+    def _check_even(self, samples: int) -> None:
+        """Keras shares evenly: on JAX by force, on TensorFlow by taking the mean of means."""
+        size = self.job.trial.batch_size
+        for batch in (size, 0 if self.job.trial.drop_last else samples % size):
+            if batch % self.replicas:
+                raise Unsupported(
+                    f"{self.name} would not share a batch of {batch} samples rightly among "
+                    f"{self.replicas} devices; take sizes that divide, or drop_last"
+                )
 
     def _labels(self, y: Labels) -> Labels:
         """In the shape of the logits, where there is one a sample."""
@@ -157,8 +182,12 @@ class Keras(Engine):
         return _totals({name: values[0] for name, values in history.items()})
 
     def evaluate(self) -> Totals:
+        return self._validated(*self._validation)
+
+    def _validated(self, x: Inputs, y: Labels) -> Totals:
         logs = self._model.evaluate(
-            *self._validation,
+            x,
+            y,
             batch_size=self.job.trial.batch_size,
             verbose=0,
             return_dict=True,
@@ -169,7 +198,8 @@ class Keras(Engine):
     def _stepping(self) -> Any:
         import keras
 
-        return self._compiled(keras.optimizers.SGD(_LONG_STEP), 0.0)
+        with self._scope():
+            return self._compiled(keras.optimizers.SGD(_LONG_STEP), 0.0)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         """What `fit` does in one step of plain gradient descent on a copy of the model.
@@ -207,8 +237,9 @@ class Keras(Engine):
                 self.framework: str(framework.__version__),
                 "numpy": np.__version__,
             },
-            device="cpu",
+            device="cpu" + (f", {self.replicas} logical" if self.replicas > 1 else ""),
             determinism="not asked for",
+            notes=(self.mechanism,) if self.replicas > 1 else (),
         )
 
     def _compile_mode(self) -> str:
@@ -226,6 +257,7 @@ class KerasMXNet(Keras):
     name = "keras-mxnet"
     framework = "mxnet"
     backend = "mxnet"
+    one_device = "keras.distribution has no MXNet in this version of the plug-in"
     summary = "Keras on MXNet, by the keras_mxnet plug-in"
 
     @classmethod
@@ -249,6 +281,7 @@ class KerasTensorFlow(Keras):
     backend = "tensorflow"
     dtypes = ("float32", "bfloat16")
     summary = "Keras on TensorFlow"
+    mechanism = "MirroredStrategy; batch normalisation per device"
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -258,12 +291,17 @@ class KerasTensorFlow(Keras):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         if job.trial.settings == "tuned":
-            set_threads(job.threads)
+            set_threads(job.threads, self.replicas)
+        self._strategy = mirrored(self.replicas)
 
     def _threads(self) -> int | None:
         import tensorflow as tf
 
         return tf.config.threading.get_intra_op_parallelism_threads() or None
+
+    def _scope(self) -> AbstractContextManager[Any]:
+        scope: AbstractContextManager[Any] = self._strategy.scope()
+        return scope
 
     def _adam(self) -> Any:
         """Keras's Adam, given an embedding's gradient as a whole.
@@ -289,6 +327,36 @@ class KerasJax(Keras):
     backend = "jax"
     dtypes = ("float32", "bfloat16")
     summary = "Keras on JAX"
+    mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
+
+    def __init__(self, job: Job) -> None:
+        import jax
+
+        replicas = Devices.parse(job.trial.devices).total
+        if replicas > 1:
+            jax.config.update("jax_num_cpu_devices", replicas)
+        super().__init__(job)
+        if replicas > 1:
+            import keras
+
+            keras.distribution.set_distribution(
+                keras.distribution.DataParallel(devices=[f"cpu:{each}" for each in range(replicas)])
+            )
+
+    def evaluate(self) -> Totals:
+        """What several devices cannot share evenly at the end is evaluated by itself."""
+        x, y = self._validation
+        rest = len(y) % self.job.trial.batch_size % self.replicas
+        if not rest:
+            return super().evaluate()
+        whole = self._validated(x[:-rest], y[:-rest])
+        last = self._validated(
+            x[-rest:].repeat(self.replicas, 0), y[-rest:].repeat(self.replicas, 0)
+        )
+        share = rest / len(y)
+        return Totals(
+            *((1 - share) * most + share * few for most, few in zip(whole, last, strict=True))
+        )
 
 
 class KerasTorch(Keras):
@@ -297,6 +365,10 @@ class KerasTorch(Keras):
     name = "keras-torch"
     framework = "torch"
     backend = "torch"
+    one_device = (
+        "Keras shares a batch by keras.distribution (JAX) or MirroredStrategy (TensorFlow); on "
+        "PyTorch its fit calls the model itself, not a DistributedDataParallel around it"
+    )
     dtypes = ("float32", "bfloat16")
     summary = "Keras on PyTorch"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from velodrome.engines import channels_first
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.batches import batches, in_sequence
+from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
 from velodrome.machine import openblas_core_type
 from velodrome.record import Ledger
@@ -68,7 +68,8 @@ class MXNet(Engine):
         import mxnet as mx
 
         self._block = _block(self.graph)
-        self._block.initialize(ctx=mx.cpu())
+        self._contexts = [mx.cpu(number) for number in range(self.replicas)]
+        self._block.initialize(ctx=self._contexts)
         self._block.hybridize(static_alloc=True, static_shape=True)
 
     def load_training(self, x: Inputs, y: Labels) -> None:
@@ -89,7 +90,10 @@ class MXNet(Engine):
         else:
             options |= {"momentum": recipe.momentum}
         self._trainer = mx.gluon.Trainer(
-            self._block.collect_params(), recipe.optimizer, options, kvstore=None
+            self._block.collect_params(),
+            recipe.optimizer,
+            options,
+            kvstore="device" if self.replicas > 1 else None,
         )
 
     def _assign(self, arrays: Weights) -> None:
@@ -102,55 +106,80 @@ class MXNet(Engine):
         return channels_first.to_graph(self.graph, self._read())
 
     def _read(self) -> Weights:
-        return {name: each.data().asnumpy() for name, each in self._block.arrays.items()}
+        return {
+            name: each.data(self._contexts[0]).asnumpy()
+            for name, each in self._block.arrays.items()
+        }
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         import mxnet as mx
 
         self._trainer.set_learning_rate(learning_rate)
-        block, trainer = self._block, self._trainer
-        inputs, labels = self._train
-        loss_sum = mx.nd.zeros(1)
-        correct = mx.nd.zeros(1)
+        totals = self._no_totals()
         for index in batches(order, self.job.trial.batch_size):
-            x, y = mx.nd.array(inputs[index]), mx.nd.array(labels[index])
             with mx.autograd.record():
-                loss, right = block(x, y)
-            loss.backward()
-            trainer.step(len(index))
-            loss_sum += loss.sum()
-            correct += right
+                found = self._apply(self._train, index)
+            mx.autograd.backward([loss for loss, _ in found])
+            self._trainer.step(len(index))
+            _add(totals, found)
+        self._agree()
         mx.nd.waitall()
-        return _totals(loss_sum, correct, len(order))
+        return _totals(totals, len(order))
+
+    def _no_totals(self) -> list[tuple[Any, Any]]:
+        """Sum of losses and number told right, on each context."""
+        import mxnet as mx
+
+        return [(mx.nd.zeros(1, ctx=each), mx.nd.zeros(1, ctx=each)) for each in self._contexts]
+
+    def _apply(self, data: tuple[Any, Any], batch: Order) -> list[tuple[Any, Any]]:
+        """Loss of each sample and number told right, on each context for its part of a batch."""
+        import mxnet as mx
+
+        inputs, labels = data
+        return [
+            self._block(mx.nd.array(inputs[part], context), mx.nd.array(labels[part], context))
+            for context, part in zip(self._contexts, parts(batch, self.replicas), strict=True)
+            if len(part)
+        ]
+
+    def _agree(self) -> None:
+        """Give every context the mean of all contexts' moving statistics."""
+        if self.replicas == 1:
+            return
+        statistics = self._block.arrays.keys() - self.graph.parameters()
+        self._assign(
+            {
+                name: np.mean([each.asnumpy() for each in self._block.arrays[name].list_data()], 0)
+                for name in statistics
+            }
+        )
 
     def evaluate(self) -> Totals:
         import mxnet as mx
 
-        inputs, labels = self._validation
-        loss_sum = mx.nd.zeros(1)
-        correct = mx.nd.zeros(1)
-        for index in batches(in_sequence(len(labels)), self.job.trial.batch_size):
-            loss, right = self._block(mx.nd.array(inputs[index]), mx.nd.array(labels[index]))
-            loss_sum += loss.sum()
-            correct += right
+        samples = len(self._validation[1])
+        totals = self._no_totals()
+        for index in batches(in_sequence(samples), self.job.trial.batch_size):
+            _add(totals, self._apply(self._validation, index))
         mx.nd.waitall()
-        return _totals(loss_sum, correct, len(labels))
+        return _totals(totals, samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         import mxnet as mx
 
         before = self._read()
-        inputs, labels = self._train
         with mx.autograd.record():
-            loss, _ = self._block(mx.nd.array(inputs[order]), mx.nd.array(labels[order]))
-            loss = loss.mean()
-        loss.backward()
-        arrays = {
-            name: self._block.arrays[name].grad().asnumpy() for name in self.graph.parameters()
-        }
+            losses = [loss.sum() / len(order) for loss, _ in self._apply(self._train, order)]
+        mx.autograd.backward(losses)
         trained = self.graph.parameters()
+        arrays = {
+            name: sum(each.asnumpy() for each in self._block.arrays[name].list_grad())
+            for name in trained
+        }
         self._assign({name: array for name, array in before.items() if name not in trained})
-        return float(loss.asscalar()), channels_first.to_graph(self.graph, arrays)
+        loss = sum(float(each.asscalar()) for each in losses)
+        return loss, channels_first.to_graph(self.graph, arrays)
 
     def ledger(self) -> Ledger:
         import mxnet as mx
@@ -166,11 +195,20 @@ class MXNet(Engine):
             data_path="arrays in memory, indexed, copied to an NDArray a batch",
             variables=self.variables(trial.settings, self.job.threads),
             versions={"mxnet": mx.__version__, "numpy": np.__version__},
-            device=str(mx.cpu()),
+            device=", ".join(str(context) for context in self._contexts),
             determinism="MXNET_ENFORCE_DETERMINISM "
             + os.environ.get("MXNET_ENFORCE_DETERMINISM", "not set"),
-            notes=(f"oneDNN {'built in' if features.is_enabled('MKLDNN') else 'missing'}",),
+            notes=(
+                f"oneDNN {'built in' if features.is_enabled('MKLDNN') else 'missing'}",
+                *self._several(),
+            ),
         )
+
+    def _several(self) -> tuple[str, ...]:
+        if self.replicas == 1:
+            return ()
+        normalised = ("batch normalisation per device; moving statistics averaged an epoch",)
+        return ("gradients by kvstore device", *(normalised if self.graph.has(BatchNorm) else ()))
 
 
 ENGINES = (MXNet,)
@@ -185,8 +223,15 @@ def import_mxnet() -> Any:
     return mxnet
 
 
-def _totals(loss_sum: Any, correct: Any, samples: int) -> Totals:
-    return Totals(float(loss_sum.asscalar()) / samples, float(correct.asscalar()) / samples)
+def _add(totals: list[tuple[Any, Any]], found: list[tuple[Any, Any]]) -> None:
+    for (loss_sum, correct), (loss, right) in zip(totals, found, strict=False):
+        loss_sum += loss.sum()
+        correct += right
+
+
+def _totals(totals: list[tuple[Any, Any]], samples: int) -> Totals:
+    loss, correct = (sum(float(each.asscalar()) for each in of) for of in zip(*totals, strict=True))
+    return Totals(loss / samples, correct / samples)
 
 
 def _channels_first(x: Inputs) -> Inputs:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.batches import batches, in_sequence
+from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
 from velodrome.record import Ledger
 from velodrome.trial import Settings
@@ -34,12 +34,15 @@ from velodrome.workloads.layers import (
 from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 
 
-def set_threads(threads: int) -> None:
-    """As many threads within an operation, one operation at a time; before TensorFlow starts."""
+def set_threads(threads: int, replicas: int) -> None:
+    """As many threads within an operation, one operation at a time on each replica.
+
+    To be called before TensorFlow starts.
+    """
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(replicas)
 
 
 class TensorFlow(Engine):
@@ -58,12 +61,43 @@ class TensorFlow(Engine):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         if job.trial.settings == "tuned":
-            set_threads(job.threads)
+            set_threads(job.threads, self.replicas)
+        self._strategy = mirrored(self.replicas)
 
     def build(self) -> None:
         import tensorflow as tf
 
         tf.random.set_seed(self.job.trial.seed)
+        with self._strategy.scope():
+            self._make_variables()
+
+        def differentiated(x: Any, y: Any, samples: Any) -> Any:
+            """Of the part of a batch of so many samples that a replica has."""
+            with tf.GradientTape() as tape:
+                logits, moved = self._apply(x, training=True)
+                loss = tf.reduce_sum(self._losses(logits, y)) / samples
+            gradients = tape.gradient(loss, self._parameters)
+            return loss, {n: tf.convert_to_tensor(each) for n, each in gradients.items()}, moved
+
+        def step(x: Any, y: Any, samples: Any) -> None:
+            _, gradients, moved = differentiated(x, y, samples)
+            replica = tf.distribute.get_replica_context()
+            replica.merge_call(self._update, (gradients, moved))
+
+        def check(x: Any, y: Any, samples: Any) -> None:
+            self._losses(self._apply(x, training=False)[0], y)
+
+        def gradients(x: Any, y: Any, samples: Any) -> Any:
+            loss, found, _ = differentiated(x, y, samples)
+            return tf.distribute.get_replica_context().all_reduce("sum", (loss, found))
+
+        self._gradients = self._compiled(gradients)
+        self._step = self._compiled(step)
+        self._check = self._compiled(check)
+
+    def _make_variables(self) -> None:
+        import tensorflow as tf
+
         trained = self.graph.parameters()
         self._arrays = {
             name: tf.Variable(tf.zeros(array.shape), trainable=name in trained)
@@ -72,41 +106,35 @@ class TensorFlow(Engine):
         self._parameters = {name: self._arrays[name] for name in trained}
         moments = {"adam": 2, "sgd": 1}[self.job.trial.recipe.optimizer]
         self._moments = [
-            {name: tf.Variable(tf.zeros_like(value)) for name, value in self._parameters.items()}
+            {name: tf.Variable(tf.zeros(value.shape)) for name, value in self._parameters.items()}
             for _ in range(moments)
         ]
         self._steps = tf.Variable(0.0)
         self._rate = tf.Variable(self.job.trial.recipe.learning_rate, dtype=tf.float32)
-        self._loss_sum = tf.Variable(0.0)
-        self._correct = tf.Variable(0, dtype=tf.int64)
+        # Each replica adds up its own; read, they are added together.
+        own = {
+            "synchronization": tf.VariableSynchronization.ON_READ,
+            "aggregation": tf.VariableAggregation.SUM,
+        }
+        self._loss_sum = tf.Variable(0.0, **own)
+        self._correct = tf.Variable(0.0, dtype=tf.float64, **own)
 
-        def differentiated(x: Any, y: Any) -> Any:
-            with tf.GradientTape() as tape:
-                logits, moved = self._apply(x, training=True)
-                loss = self._losses(logits, y)
-            gradients = tape.gradient(loss, self._parameters)
-            return loss, gradients, moved
+    def _compiled(self, function: Any) -> Any:
+        """A `tf.function` of inputs, labels and the batch's number of samples."""
+        import tensorflow as tf
 
-        def step(x: Any, y: Any) -> None:
-            _, gradients, moved = differentiated(x, y)
-            self._update(gradients)
-            for name, value in moved.items():
-                self._arrays[name].assign(value)
-
-        def check(x: Any, y: Any) -> None:
-            self._losses(self._apply(x, training=False)[0], y)
-
+        if self.replicas > 1:
+            return tf.function(lambda *parts: self._strategy.run(function, parts))
         kind = tf.int32 if self.graph.vocabulary() else tf.float32
         signature = [
             tf.TensorSpec((None, *self.graph.input_shape), kind),
             tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((), tf.float32),
         ]
-        self._differentiated = tf.function(differentiated, input_signature=signature)
-        self._step = tf.function(step, input_signature=signature)
-        self._check = tf.function(check, input_signature=signature)
+        return tf.function(function, input_signature=signature)
 
     def _losses(self, logits: Any, y: Any) -> Any:
-        """Mean cross-entropy; adds to the totals of the pass."""
+        """Cross-entropy of each sample; adds to the totals of the pass."""
         import tensorflow as tf
 
         if self.graph.binary():
@@ -117,32 +145,63 @@ class TensorFlow(Engine):
             right = tf.argmax(logits, 1, tf.int32) == y
             each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         self._loss_sum.assign_add(tf.reduce_sum(each))
-        self._correct.assign_add(tf.reduce_sum(tf.cast(right, tf.int64)))
-        return tf.reduce_mean(each)
+        self._correct.assign_add(tf.reduce_sum(tf.cast(right, tf.float64)))
+        return each
 
-    def _update(self, gradients: dict[str, Any]) -> None:
-        """One step of the recipe's optimizer, by its formulas."""
+    def _update(self, strategy: Any, gradients: dict[str, Any], moved: dict[str, Any]) -> None:
+        """One step of the recipe's optimizer, by its formulas, on all replicas at once.
+
+        Args:
+            strategy: what the replicas belong to.
+            gradients: each replica's part of the gradient of the batch's mean loss.
+            moved: moving statistics as each replica has them; their mean is taken.
+        """
+        import tensorflow as tf
+
+        extended, add, mean = (
+            strategy.extended,
+            tf.distribute.ReduceOp.SUM,
+            tf.distribute.ReduceOp.MEAN,
+        )
+        self._steps.assign_add(1.0)
+        steps, rate = self._steps.read_value(), self._rate.read_value()
+        correction = tf.sqrt(1.0 - BETA_2**steps) / (1.0 - BETA_1**steps)
+        pairs = [(gradient, self._parameters[name]) for name, gradient in gradients.items()]
+        reduced = extended.batch_reduce_to(add, pairs) if pairs else []
+        for name, gradient in zip(gradients, reduced, strict=True):
+            moments = [each[name] for each in self._moments]
+            arguments = (decays(name), gradient, rate, correction, *moments)
+            extended.update(self._parameters[name], self._step_along, arguments)
+        for name, value in moved.items():
+            array = self._arrays[name]
+            extended.update(array, _assign, (extended.reduce_to(mean, value, array),))
+
+    def _step_along(
+        self,
+        parameter: Any,
+        decayed: bool,
+        gradient: Any,
+        rate: Any,
+        correction: Any,
+        *moments: Any,
+    ) -> None:
+        """The step of one array on one replica."""
         import tensorflow as tf
 
         recipe = self.job.trial.recipe
-        self._steps.assign_add(1.0)
-        correction = tf.sqrt(1.0 - BETA_2**self._steps) / (1.0 - BETA_1**self._steps)
-        for name, found in gradients.items():
-            parameter = self._parameters[name]
-            gradient = tf.convert_to_tensor(found)
-            if recipe.weight_decay and decays(name):
-                gradient += recipe.weight_decay * parameter
-            if recipe.optimizer == "adam":
-                first, second = (moment[name] for moment in self._moments)
-                first.assign(BETA_1 * first + (1 - BETA_1) * gradient)
-                second.assign(BETA_2 * second + (1 - BETA_2) * gradient * gradient)
-                parameter.assign_sub(self._rate * correction * first / (tf.sqrt(second) + EPSILON))
-            elif recipe.momentum:
-                velocity = self._moments[0][name]
-                velocity.assign(recipe.momentum * velocity - self._rate * gradient)
-                parameter.assign_add(velocity)
-            else:
-                parameter.assign_sub(self._rate * gradient)
+        if recipe.weight_decay and decayed:
+            gradient += recipe.weight_decay * parameter
+        if recipe.optimizer == "adam":
+            first, second = moments
+            first.assign(BETA_1 * first + (1 - BETA_1) * gradient)
+            second.assign(BETA_2 * second + (1 - BETA_2) * gradient * gradient)
+            parameter.assign_sub(rate * correction * first / (tf.sqrt(second) + EPSILON))
+        elif recipe.momentum:
+            (velocity,) = moments
+            velocity.assign(recipe.momentum * velocity - rate * gradient)
+            parameter.assign_add(velocity)
+        else:
+            parameter.assign_sub(rate * gradient)
 
     def _apply(self, x: Any, *, training: bool) -> tuple[Any, dict[str, Any]]:
         """Logits for a batch, and what the moving statistics become by it."""
@@ -191,23 +250,40 @@ class TensorFlow(Engine):
         return self._run(self._check, self._validation, in_sequence(len(self._validation[1])))
 
     def _run(self, function: Any, data: tuple[Inputs, Labels], order: Order) -> Totals:
+        self._loss_sum.assign(0.0)
+        self._correct.assign(0.0)
+        for index in batches(order, self.job.trial.batch_size):
+            function(*self._shared(data, index))
+        samples = len(order)
+        loss, correct = (float(each.read_value()) for each in (self._loss_sum, self._correct))
+        return Totals(loss / samples, correct / samples)
+
+    def _shared(self, data: tuple[Inputs, Labels], batch: Order) -> tuple[Any, Any, Any]:
+        """Inputs and labels of a batch, a part a replica, and its number of samples."""
         import tensorflow as tf
 
-        self._loss_sum.assign(0.0)
-        self._correct.assign(0)
-        x, y = data
-        for index in batches(order, self.job.trial.batch_size):
-            function(tf.constant(x[index]), tf.constant(y[index]))
-        samples = len(order)
-        return Totals(float(self._loss_sum) / samples, int(self._correct) / samples)
+        own = parts(batch, self.replicas)
+        samples = tf.constant(len(batch), tf.float32)
+        if self.replicas == 1:
+            return (*(tf.constant(array[batch]) for array in data), samples)
+        x, y = (
+            self._strategy.experimental_distribute_values_from_function(
+                lambda replica, array=array: tf.constant(
+                    array[own[replica.replica_id_in_sync_group]]
+                )
+            )
+            for array in data
+        )
+        return x, y, samples
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
-        import tensorflow as tf
+        loss, gradients = self._gradients(*self._shared(self._train, order))
+        first = {name: self._first(each) for name, each in gradients.items()}
+        return float(self._first(loss)), first
 
-        x, y = self._train
-        loss, gradients, _ = self._differentiated(tf.constant(x[order]), tf.constant(y[order]))
-        arrays = {name: tf.convert_to_tensor(each).numpy() for name, each in gradients.items()}
-        return float(loss), arrays
+    def _first(self, value: Any) -> Any:
+        """What the first replica has."""
+        return self._strategy.experimental_local_results(value)[0].numpy()
 
     def ledger(self) -> Ledger:
         import tensorflow as tf
@@ -215,18 +291,37 @@ class TensorFlow(Engine):
         tuned = self.job.trial.settings == "tuned"
         return Ledger(
             dtype=self.job.trial.dtype,
-            compile_mode="tf.function",
+            compile_mode="tf.function" + (", MirroredStrategy" if self.replicas > 1 else ""),
             threads=self.job.threads if tuned else None,
             memory_format="channels last",
             data_path="arrays in memory, indexed, copied to a tensor a batch",
             variables=self.variables(self.job.trial.settings, self.job.threads),
             versions={"tensorflow": tf.__version__, "numpy": np.__version__},
-            device=tf.config.list_logical_devices()[0].name,
+            device=", ".join(each.name for each in tf.config.list_logical_devices()),
             determinism="op determinism not asked for",
+            notes=("batch normalisation per device; moving statistics averaged each step",)
+            if self.replicas > 1 and self.graph.has(BatchNorm)
+            else (),
         )
 
 
 ENGINES = (TensorFlow,)
+
+
+def mirrored(replicas: int) -> Any:
+    """A strategy over so many logical CPUs; to be made before TensorFlow does anything."""
+    import tensorflow as tf
+
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    logical = [tf.config.LogicalDeviceConfiguration()] * replicas
+    tf.config.set_logical_device_configuration(cpu, logical)
+    return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(replicas)])
+
+
+def _assign(variable: Any, value: Any) -> None:
+    variable.assign(value)
 
 
 def _batch_norm(

@@ -221,7 +221,6 @@ class Torch(Engine):
         return self._totals(loss_sum, correct, samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
-        import torch
 
         kept = {n: value.clone() for n, value in self._arrays.items() if not value.requires_grad}
         loss_sum, right = self._differentiate(order)

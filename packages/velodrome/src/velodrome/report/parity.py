@@ -40,6 +40,7 @@ def _said(verdict: Verdict) -> str:
 
 COLUMNS: tuple[tuple[str, Callable[[Verdict], str]], ...] = (
     ("engine", lambda verdict: verdict.trial.engine),
+    ("devices", lambda verdict: verdict.trial.devices),
     ("verdict", _said),
     *((kind, _of_kind(kind)) for kind in _KINDS),
     ("nearest its limit", _where),
@@ -51,12 +52,12 @@ def title(verdicts: Sequence[Verdict]) -> str:
     trial, steps = verdicts[0].trial, verdicts[0].steps
     return (
         f"{trial.workload} on {trial.dataset}, batch {trial.batch_size}, {steps} steps and a pass, "
-        f"{trial.devices}, {trial.dtype}, {trial.settings} settings"
+        f"{trial.dtype}, {trial.settings} settings"
     )
 
 
 def together(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
-    """Verdicts that differ in nothing but the engine, in their order."""
+    """Verdicts that differ in nothing but engine and devices, in their order."""
     found: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         found.setdefault(title([verdict]) + str(verdict.trial.recipe), []).append(verdict)
@@ -101,7 +102,11 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def _reasons(verdicts: Iterable[Verdict]) -> list[str]:
-    return [f"{each.trial.engine}: {each.reason}" for each in verdicts if each.reason]
+    return [f"{_who(each)}: {each.reason}" for each in verdicts if each.reason]
+
+
+def _who(verdict: Verdict) -> str:
+    return f"{verdict.trial.engine} on {verdict.trial.devices}"
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
@@ -126,7 +131,7 @@ def _every_quantity(verdicts: Sequence[Verdict]) -> str:
         return ""
     by_engine = [{each.quantity: each for each in verdict.deviations} for verdict in judged]
     rows = [[name, *(_told(found[name]) for found in by_engine)] for name in by_engine[0]]
-    return _markdown(["quantity", *(verdict.trial.engine for verdict in judged)], rows)
+    return _markdown(["quantity", *map(_who, judged)], rows)
 
 
 def _markdown(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
