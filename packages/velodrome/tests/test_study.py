@@ -128,7 +128,7 @@ def test_every_way_of_writing_a_number_is_a_number(value: float) -> None:
 
 
 def test_weak_scaling_counts_the_samples_of_each_device() -> None:
-    whole = study.parse(
+    whole = parse(
         {
             "name": "weak",
             "workloads": "lenet",
@@ -138,4 +138,4 @@ def test_weak_scaling_counts_the_samples_of_each_device() -> None:
             "scaling": "weak",
         }
     )
-    assert [each.batch_size for each in study.configurations(whole)] == [32, 128]
+    assert [each.batch_size for each in configurations(whole)] == [32, 128]
