@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from velodrome.machine import Machine
-from velodrome.report import findings, ledger, steadiness, summary, table
+from velodrome.report import findings, ledger, scaling, steadiness, summary, table
 from velodrome.report.summary import Group, Row
 
 _GIB = 2**30
@@ -17,6 +17,7 @@ def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
     parts.append(f"Settings: {settings(groups)}\n")
     parts += [findings.markdown(found)] if (found := findings.findings(groups)) else []
     parts += [table.markdown(group) for group in groups]
+    parts += [text] if (text := scaling.markdown(scaling.scalings(groups))) else []
     parts += [
         f"![{figure.stem}]({figure.relative_to(path.parent)})\n"
         for figure in figures
