@@ -223,6 +223,7 @@ class Torch(Engine):
     def gradients(self, order: Order) -> tuple[float, Weights]:
 
         kept = {n: value.clone() for n, value in self._arrays.items() if not value.requires_grad}
+        self._optimizer.zero_grad(set_to_none=True)
         loss_sum, right = self._differentiate(order)
         for name, value in kept.items():
             self._arrays[name].copy_(value)
