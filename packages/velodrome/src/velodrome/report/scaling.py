@@ -82,7 +82,7 @@ def markdown(found: Iterable[Scaling]) -> str:
         [
             "## Several devices\n",
             "Throughput over that on one device; efficiency is that over the number of devices. "
-            "How long devices waited for each other no framework tells here.\n",
+            "How long devices waited for each other is not measured.\n",
             head,
             "| --- | --- | --- | ---: | --- | ---: | ---: | ---: |",
             *lines,
