@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from builders import record, trial
 from velodrome import engines, environment
+from velodrome.errors import UserError
 from velodrome.home import home
 from velodrome.parity import kernels, verdict
 from velodrome.parity.deviation import (
@@ -218,9 +219,13 @@ def test_verdicts_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
     for each in (new, old):
         verdict.keep(each, tmp_path)
     with (tmp_path / verdict.FILE).open("ab") as file:
+        file.write(b'{"status": "of another version"}\n')
         file.write(b'{"cut off')
     assert verdict.read(tmp_path) == [new, old]
     assert verdict.find(verdict.read(tmp_path), trial()) == new
+    (tmp_path / verdict.FILE).write_bytes(b"no JSON\n")
+    with pytest.raises(UserError, match="line 1: .*remove the line"):
+        verdict.read(tmp_path)
 
 
 def test_what_really_ran_is_read_from_the_libraries_own_words(tmp_path: Path) -> None:

@@ -107,26 +107,29 @@ def everywhere() -> Path:
 def read(folder: Path) -> list[Verdict]:
     """The verdicts kept in a folder, oldest first; none if there is no file.
 
-    A line that was cut off while it was written is left out.
+    Left out are a line that was cut off while it was written, and those of another version of
+    velodrome: they speak of other code.
 
     Raises:
-        UserError: a line is no verdict.
+        UserError: a line is no JSON.
     """
     path = folder / FILE
     if not path.exists():
         return []
     content = path.read_bytes()
     lines = content[: content.rfind(b"\n") + 1].splitlines()
-    return [_decoded(line, path, number) for number, line in enumerate(lines, 1)]
+    decoded = [_decoded(line, path, number) for number, line in enumerate(lines, 1)]
+    return [verdict for verdict in decoded if verdict is not None]
 
 
-def _decoded(line: bytes, path: Path, number: int) -> Verdict:
+def _decoded(line: bytes, path: Path, number: int) -> Verdict | None:
     try:
         return msgspec.json.decode(line, type=Verdict)
+    except msgspec.ValidationError:
+        return None
     except msgspec.DecodeError as error:
         raise UserError(
-            f"{path}, line {number}: not a verdict of this version: {error}; "
-            "remove the line or the file, and compare again"
+            f"{path}, line {number}: {error}; remove the line or the file, and compare again"
         ) from None
 
 
