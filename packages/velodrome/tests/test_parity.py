@@ -224,7 +224,7 @@ def test_verdicts_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
     assert verdict.read(tmp_path) == [new, old]
     assert verdict.find(verdict.read(tmp_path), trial()) == new
     (tmp_path / verdict.FILE).write_bytes(b"no JSON\n")
-    with pytest.raises(UserError, match="line 1: .*remove the line"):
+    with pytest.raises(UserError, match="remove the line"):
         verdict.read(tmp_path)
 
 
