@@ -9,7 +9,7 @@ from velodrome.record import FailureKind
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|std::bad_alloc"
     r"|RESOURCE_EXHAUSTED|OOM when allocating|MemoryError|failed to allocate"
-    r"|Unable to allocate|Failed to mmap|CUDA_ERROR_OUT_OF_MEMORY",
+    r"|Unable to allocate|Failed to mmap|failed to map segment|CUDA_ERROR_OUT_OF_MEMORY",
     re.IGNORECASE,
 )
 
