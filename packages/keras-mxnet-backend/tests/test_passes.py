@@ -9,6 +9,7 @@ from keras import ops
 from keras_mxnet.src import arrays, autograd
 from keras_mxnet.src.graph.cached import CachedGraph
 from keras_mxnet.src.graph.nodes import Entry, number, ordered
+from keras_mxnet.src.graph.passes.activations import use_onednn
 from keras_mxnet.src.graph.passes.batch_norm import fuse_batch_norms
 from keras_mxnet.src.graph.passes.bias import fuse_biases
 from keras_mxnet.src.graph.passes.blocks import remove_blocks
@@ -233,3 +234,17 @@ def test_blocks_vanish_where_there_are_no_gradients():
     np.testing.assert_array_equal(
         arrays.to_numpy(CachedGraph(after)(given)[0]), values[0] * 2.0 + 1.0
     )
+
+
+def test_activations_of_images_are_onednns():
+    graph, values = traced(
+        lambda x, y: ops.tanh(x) * ops.sigmoid(x) + ops.sum(ops.tanh(y)),
+        floats(2, 3, 4, 5) * 4,
+        floats(2, 3),
+    )
+    after = use_onednn(graph)
+    found = operators(after)
+    assert found["_npx_activation"] == 2
+    # Vectors stay.
+    assert found["_npi_tanh"] == 1
+    same(graph, after, values)

@@ -1,6 +1,7 @@
 """What is done to a graph before MXNet gets it. No pass changes a result."""
 
 from keras_mxnet.src.graph.nodes import Graph
+from keras_mxnet.src.graph.passes.activations import use_onednn
 from keras_mxnet.src.graph.passes.batch_norm import fuse_batch_norms
 from keras_mxnet.src.graph.passes.bias import fuse_biases
 from keras_mxnet.src.graph.passes.blocks import remove_blocks
@@ -20,6 +21,7 @@ def optimize(graph: Graph) -> Graph:
         cancel_transposes,
         fuse_biases,
         fuse_batch_norms,
+        use_onednn,
         pad_channels,
     ):
         graph = each(graph)
