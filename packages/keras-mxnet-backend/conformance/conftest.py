@@ -48,6 +48,9 @@ if backend() == "mxnet":
     sys.meta_path.insert(0, _TrainerTests)
 
 OUTCOMES = "KERAS_CONFORMANCE_OUTCOMES"
+_LACKING = re.compile(
+    r"No module named '(tensorflow|torch)|requires the tensorflow module|install.*tensorflow"
+)
 
 
 def pytest_configure(config):
@@ -73,10 +76,14 @@ def skip_if_backend(given_backend, reason):
 
 
 def pytest_runtest_logreport(report):
-    """Append one line, outcome and name, for each test; the process that gathers does it."""
+    """Append one line, outcome and name, for each test; the process that gathers does it.
+
+    A test that fails for want of a framework that is not installed is `lacking`.
+    """
     path = os.environ.get(OUTCOMES)
     if not path or "PYTEST_XDIST_WORKER" in os.environ:
         return
     if report.when == "call" or report.outcome != "passed":
+        outcome = "lacking" if _LACKING.search(str(report.longrepr)) else report.outcome
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{report.outcome}\t{report.when}\t{report.nodeid}\n")
+            file.write(f"{outcome}\t{report.when}\t{report.nodeid}\n")
