@@ -49,7 +49,7 @@ if backend() == "mxnet":
 
 OUTCOMES = "KERAS_CONFORMANCE_OUTCOMES"
 _LACKING = re.compile(
-    r"No module named '(tensorflow|torch)|requires the tensorflow module|install.*tensorflow"
+    r"No module named '(tensorflow|torch)|requires the tensorflow module|installing TensorFlow"
 )
 
 

@@ -90,8 +90,8 @@ def run(backend, part, processes, timeout):
         timeout: seconds a test may take.
 
     Returns:
-        The outcome of each test, `passed`, `failed`, `skipped` or `lacking`, by its name relative to
-        `keras/src`, and what pytest printed.
+        The outcome of each test, `passed`, `failed`, `skipped` or `lacking`, by its name relative
+        to `keras/src`, and what pytest printed.
     """
     source = keras_source()
     with tempfile.TemporaryDirectory() as folder:
