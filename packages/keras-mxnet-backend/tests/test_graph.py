@@ -171,6 +171,15 @@ def test_a_step_that_reads_a_value_runs_eagerly_and_the_log_says_where(caplog):
         np.testing.assert_array_equal(graph, eager)
 
 
+def test_an_error_of_the_users_is_raised_and_changes_no_mode(caplog):
+    model = regression(small)
+    x, y = vectors()
+    with pytest.raises(ValueError, match="incompatible"):
+        model.train_on_batch(x[:, :2], y)
+    model.train_on_batch(x, y)
+    assert "eagerly" not in caplog.text
+
+
 class Offset(keras.layers.Layer):
     """Holds a tensor that is no variable."""
 

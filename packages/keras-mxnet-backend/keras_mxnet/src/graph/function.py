@@ -54,10 +54,12 @@ class GraphFunction:
             try:
                 found = (key, *self._trace(argument))
             except Exception as error:
+                # What is wrong in eager mode too is the user's error, and raised here.
+                result = self._function(argument)
                 self._eager = True
                 self._programs.clear()
                 logger.warning("%s runs eagerly: %s", self._name, _reason(error))
-                return self._function(argument)
+                return result
         self._programs.insert(0, found)
         del self._programs[LIMIT:]
         _, program, result = found
@@ -110,13 +112,16 @@ def _key(argument: Any, leaves: list[Any]) -> Any:
 def _reason(error: Exception) -> str:
     """Say in a line what kept a function from becoming a graph, and where."""
     # Keras wraps what a layer raises in an error that tells of the layer's arguments.
-    while error.__context__ is not None:
-        error = error.__context__
-    what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if not isinstance(error, (tracing.Untraceable, AbstractValueError)):
-        what = f"{type(error).__name__}: {what}"
+    causes: list[BaseException] = [error]
+    while causes[-1].__context__ is not None:
+        causes.append(causes[-1].__context__)
+    ours = [c for c in causes if isinstance(c, (tracing.Untraceable, AbstractValueError))]
+    cause = ours[-1] if ours else error
+    what = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    if not ours:
+        what = f"{type(cause).__name__}: {what}"
     libraries = (os.path.dirname(keras.__file__), os.path.dirname(os.path.dirname(__file__)))
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    for frame in reversed(traceback.extract_tb(cause.__traceback__)):
         if not frame.filename.startswith(libraries) and "site-packages" not in frame.filename:
             return f"{what} ({frame.filename}:{frame.lineno})"
     return what

@@ -112,6 +112,8 @@ class Jax(Engine):
 
     def _index(self, batch: Order) -> Any:
         """The batch shared by the devices; whole on every one where it does not divide evenly."""
+        if self.replicas == 1:
+            return batch
         import jax
 
         even = len(batch) % self.replicas == 0

@@ -262,10 +262,10 @@ class TensorFlow(Engine):
         """Inputs and labels of a batch, a part a replica, and its number of samples."""
         import tensorflow as tf
 
-        own = parts(batch, self.replicas)
         samples = tf.constant(len(batch), tf.float32)
         if self.replicas == 1:
             return (*(tf.constant(array[batch]) for array in data), samples)
+        own = parts(batch, self.replicas)
         x, y = (
             self._strategy.experimental_distribute_values_from_function(
                 lambda replica, array=array: tf.constant(

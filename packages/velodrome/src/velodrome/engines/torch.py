@@ -172,8 +172,11 @@ class Torch(Engine):
         """
         part = parts(batch, self.replicas)[self._rank]
         loss, right = self._trained_on(*self._batch(self._train, part))
-        # Averaged over the processes, whatever the sizes of their parts.
-        (loss * (self.replicas * len(part) / len(batch))).backward()
+        if self.replicas > 1:
+            # Averaged over the processes, whatever the sizes of their parts.
+            (loss * (self.replicas * len(part) / len(batch))).backward()
+        else:
+            loss.backward()
         return loss.detach() * len(part), right
 
     def _totals(self, loss_sum: Any, correct: Any, samples: int) -> Totals:
