@@ -61,3 +61,26 @@ def test_saving_keeps_predictions(lenet, digits, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(digits[0], verbose=0), lenet.predict(digits[0], verbose=0)
     )
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_compiled_steps_are_the_eager_ones_where_a_convolution_is_normalised(rank):
+    # Sixteen channels: oneDNN keeps what such a convolution makes in a layout of its own.
+    rng = np.random.default_rng(0)
+    x, y = rng.random((6, *[7] * rank, 16), "f4"), rng.random((6, 1), "f4")
+    losses = []
+    for eagerly in (True, False):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input(x.shape[1:]),
+                getattr(keras.layers, f"Conv{rank}D")(16, 3, padding="same"),
+                keras.layers.BatchNormalization(),
+                getattr(keras.layers, f"GlobalAveragePooling{rank}D")(),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile("sgd", "mse", run_eagerly=eagerly)
+        losses.append([model.train_on_batch(x, y) for _ in range(3)])
+        losses[-1].append(model.evaluate(x, y, verbose=0))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

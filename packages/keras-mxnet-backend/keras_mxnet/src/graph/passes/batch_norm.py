@@ -21,6 +21,9 @@ class _Parts(NamedTuple):
 def fuse_batch_norms(graph: Graph) -> Graph:
     """Return the graph with batch normalisations over axis 1 as `_npx_batch_norm`.
 
+    Those of matrices and images, that is: MXNet 1.9's operator misreads a sequence or a volume
+    that a convolution has left in oneDNN's own layout.
+
     Means and variances that the graph gives as outputs come from that operator too; it tells the
     inverse of the deviation, of which the variance is made.
     """
@@ -95,7 +98,7 @@ def _either(entry: Entry, operator: str) -> list[tuple[Entry, Entry]]:
 
 
 def _match(node: Node, inputs: tuple[Entry, ...]) -> _Parts | None:
-    if node.operator != "_npi_add" or len(node.outputs[0][0]) < 2:
+    if node.operator != "_npi_add" or len(node.outputs[0][0]) not in (2, 4):
         return None
     channels = (node.outputs[0][0][1],)
     for product, shift in (inputs, inputs[::-1]):
