@@ -92,6 +92,17 @@ def sequence_graph() -> Graph:
     return net.graph()
 
 
+def wide_graph() -> Graph:
+    """Channels enough for a compute library to keep kernels in a layout of its own."""
+    net = Builder((13,))
+    net.add(Embedding(vocabulary=7, units=16))
+    net.add(Conv(filters=16, window=(3,), stride=(1,)))
+    net.add(BatchNorm())
+    net.add(GlobalAveragePool())
+    net.add(Dense(units=1))
+    return net.graph()
+
+
 class Case(NamedTuple):
     graph: Graph
     recipe: Recipe
@@ -113,7 +124,7 @@ def telling(graph: Graph) -> Weights:
 
 def cases() -> dict[str, Case]:
     rng = np.random.default_rng(4)
-    images, words = image_graph(), sequence_graph()
+    images, words, wide = image_graph(), sequence_graph(), wide_graph()
     return {
         "images": Case(
             images,
@@ -128,6 +139,13 @@ def cases() -> dict[str, Case]:
             rng.integers(0, 6, (SAMPLES, 13)).astype(np.int32),
             (np.arange(SAMPLES) % 2).astype(np.int32),
             telling(words),
+        ),
+        "wide": Case(
+            wide,
+            Recipe(learning_rate=0.05, momentum=0.9),
+            rng.integers(0, 6, (SAMPLES, 13)).astype(np.int32),
+            (np.arange(SAMPLES) % 2).astype(np.int32),
+            telling(wide),
         ),
     }
 

@@ -97,10 +97,14 @@ class MXNet(Engine):
         )
 
     def _assign(self, arrays: Weights) -> None:
+        """Write by an operator: where evaluation has left the kernel of a 1-D convolution in
+        oneDNN's own layout, a copy, as by `set_data`, fails on `IsDefaultData`.
+        """
         import mxnet as mx
 
         for name, array in arrays.items():
-            self._block.arrays[name].set_data(mx.nd.array(array))
+            for held in self._block.arrays[name].list_data():
+                mx.nd.identity(mx.nd.array(array, held.context), out=held)
 
     def weights(self) -> Weights:
         return channels_first.to_graph(self.graph, self._read())
