@@ -446,16 +446,3 @@ def test_gluon_code_trains_between_the_steps_of_keras(numpy_mode):
         close(callback.net.weight.data().asnumpy().T, kernel_of(model))
     finally:
         mx.npx.reset_np()
-
-
-def test_several_devices_are_refused_rather_than_ignored():
-    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
-    model.compile("sgd", "mse")
-    keras.distribution.set_distribution(
-        keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"], auto_shard_dataset=False)
-    )
-    try:
-        with pytest.raises(NotImplementedError, match="asks for 2 devices"):
-            model.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
-    finally:
-        keras.distribution.set_distribution(None)

@@ -173,6 +173,30 @@ def detach_handle(handle: Any) -> Any:
     return Array(detached)
 
 
+def copied(array: Any, context: Any) -> Any:
+    """Return a copy of an MXNet array on a device; gradients flow through it."""
+    target = empty(shape_of(array), dtype_of(array), context)
+    inputs = (ctypes.c_void_p * 1)(array.handle.value)
+    handles = (ctypes.c_void_p * 1)(target.handle.value)
+    outputs = ctypes.cast(handles, ctypes.POINTER(NDArrayHandle))
+    stypes = ctypes.POINTER(ctypes.c_int)()
+    with numpy_shapes():
+        check_call(
+            _LIB.MXImperativeInvokeEx(
+                _handle("_copyto"),
+                ctypes.c_int(1),
+                inputs,
+                ctypes.byref(ctypes.c_int(1)),
+                ctypes.byref(outputs),
+                ctypes.c_int(0),
+                None,
+                None,
+                ctypes.byref(stypes),
+            )
+        )
+    return target
+
+
 def overwrite(handle: Any, array: Any) -> None:
     """Copy an array's values into the array of a handle."""
     with numpy_shapes():

@@ -36,18 +36,43 @@ def process_id() -> int:
     return 0
 
 
-def refuse_several_devices() -> None:
-    """Raise rather than train on one device where several were asked for.
+def context_of(name: Any) -> Any:
+    """Return MXNet's context of a device's name, "cpu:0" or "gpu:0".
 
     Raises:
-        NotImplementedError: if the distribution in force has more than one device.
+        ValueError: if it names no device that MXNet has.
+    """
+    if not isinstance(name, str):
+        raise ValueError(
+            "Invalid value for argument `device_name`. Expected a string like 'gpu:0' or 'cpu'. "
+            f"Received: device_name='{name}'"
+        )
+    kind, _, index = name.lower().partition(":")
+    if kind not in ("cpu", "gpu", "cuda"):
+        raise ValueError(f"Unknown device {name!r}: MXNet has 'cpu:N' and 'gpu:N'.")
+    number = int(index or 0)
+    if kind == "cpu":
+        return mxnet.cpu(number)
+    if number >= mxnet.context.num_gpus():
+        raise ValueError(f"No device {name!r}: MXNet sees {mxnet.context.num_gpus()} GPUs.")
+    return mxnet.gpu(number)
+
+
+def devices() -> tuple[Any, ...]:
+    """Return the contexts that share each batch; none where one trains alone.
+
+    Raises:
+        NotImplementedError: if the distribution in force is none of data alone.
     """
     # Keras's module imports this one.
     from keras.src.distribution import distribution_lib
 
     distribution = distribution_lib.distribution()
-    if distribution is not None and distribution.device_mesh.devices.size > 1:
+    if distribution is None or distribution.device_mesh.devices.size < 2:
+        return ()
+    if not isinstance(distribution, distribution_lib.DataParallel):
         raise NotImplementedError(
-            f"keras.distribution asks for {distribution.device_mesh.devices.size} devices; the "
-            "mxnet backend trains on one. Leave out `set_distribution`, or give it one device."
+            f"keras.distribution.{type(distribution).__name__} over several devices is not built "
+            "for MXNet: use keras.distribution.DataParallel."
         )
+    return tuple(context_of(str(name)) for name in distribution.device_mesh.devices.flatten())

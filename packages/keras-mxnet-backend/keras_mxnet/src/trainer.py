@@ -17,7 +17,8 @@ from keras.src.version import __version__ as keras_version
 
 from keras_mxnet.src import autograd
 from keras_mxnet.src.convert import convert_to_numpy, convert_to_tensor, is_tensor
-from keras_mxnet.src.distribution_lib import refuse_several_devices
+from keras_mxnet.src.distribution_lib import devices
+from keras_mxnet.src.graph import replicas
 from keras_mxnet.src.graph.function import GraphFunction
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.tensor import Tensor
@@ -36,6 +37,11 @@ class MXNetTrainer(base_trainer.Trainer):
         self.train_function = None
         self.test_function = None
         self.predict_function = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if replicas.is_shared(args, kwargs):
+            return replicas.call(self, super().__call__, args, kwargs)
+        return super().__call__(*args, **kwargs)
 
     # One step.
 
@@ -99,7 +105,7 @@ class MXNetTrainer(base_trainer.Trainer):
 
     def _graphed(self, step: Any) -> Any:
         """Return a step that runs as a graph, or as it is where the user wants it eager."""
-        refuse_several_devices()
+        devices()  # Raises for a distribution that is not built.
         name = f"{type(self).__name__}.{step.__name__}"
         return step if self.run_eagerly else GraphFunction(step, name)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras.src.backend.common import KerasVariable
 
-from keras_mxnet.src import autograd, tracing
+from keras_mxnet.src import arrays, autograd, tracing
 from keras_mxnet.src.tensor import Tensor, inference
 
 
@@ -14,6 +14,7 @@ class Variable(KerasVariable):
 
     held: Tensor | None = None
     _gradient: Any = None
+    _copies: dict[Any, tuple[Any, Any]] | None = None
 
     @property
     def _value(self) -> Tensor | None:
@@ -46,6 +47,19 @@ class Variable(KerasVariable):
         self.held = value.detach()
         if self._trainable and self.is_differentiable:
             self._gradient = autograd.mark(self.held.array, self._gradient)
+
+    def on(self, context: Any) -> Any:
+        """Return the array of what the variable holds, on a device; copied when it has changed."""
+        array = self.held.array
+        if array.ctx == context:
+            return array
+        if self._copies is None:
+            self._copies = {}
+        source, copy = self._copies.get(context, (None, None))
+        if source is not array:
+            copy = arrays.copied(array, context)
+            self._copies[context] = array, copy
+        return copy
 
     @property
     def is_differentiable(self) -> bool:

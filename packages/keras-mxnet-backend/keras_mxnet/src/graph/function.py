@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras.src import tree
 
-from keras_mxnet.src import autograd, tracing
+from keras_mxnet.src import autograd, distribution_lib, tracing
 from keras_mxnet.src.graph.program import Program
 from keras_mxnet.src.graph.tracer import Tracer
 from keras_mxnet.src.tensor import AbstractValueError, Tensor
@@ -58,7 +58,8 @@ class GraphFunction:
                 result = self._function(argument)
                 self._eager = True
                 self._programs.clear()
-                logger.warning("%s runs eagerly: %s", self._name, _reason(error))
+                alone = ", on one device" if distribution_lib.devices() else ""
+                logger.warning("%s runs eagerly%s: %s", self._name, alone, _reason(error))
                 return result
         self._programs.insert(0, found)
         del self._programs[LIMIT:]
@@ -68,7 +69,7 @@ class GraphFunction:
 
     def _trace(self, argument: Any) -> tuple[Program, Any]:
         """Trace the function for arguments of this form; return the program and its result."""
-        tracer = Tracer(autograd.is_recording)
+        tracer = Tracer(autograd.is_recording, distribution_lib.devices())
 
         def stand_in(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -106,7 +107,7 @@ def _key(argument: Any, leaves: list[Any]) -> Any:
         (leaf.shape, leaf.dtype, leaf.context) if isinstance(leaf, Tensor) else leaf
         for leaf in leaves
     )
-    return str(tree.map_structure(lambda _: 0, argument)), forms
+    return str(tree.map_structure(lambda _: 0, argument)), forms, distribution_lib.devices()
 
 
 def _reason(error: Exception) -> str:

@@ -16,9 +16,10 @@ class Node:
         attributes: its attributes as MXNet reads them, sorted by name.
         outputs: shape and storage dtype of each output.
         recorded: whether gradients flow through it.
+        device: the number of the replica that computes it; None for what there is one of.
     """
 
-    __slots__ = ("attributes", "inputs", "operator", "outputs", "recorded")
+    __slots__ = ("attributes", "device", "inputs", "operator", "outputs", "recorded")
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class Node:
         attributes: Mapping[str, Any],
         outputs: Sequence[Spec],
         recorded: bool,
+        device: int | None = None,
     ):
         self.operator = operator
         self.inputs = tuple(inputs)
@@ -37,6 +39,7 @@ class Node:
         )
         self.outputs = tuple(outputs)
         self.recorded = recorded
+        self.device = device
 
     def attribute(self, name: str, default: str = "") -> str:
         """Return an attribute's text."""

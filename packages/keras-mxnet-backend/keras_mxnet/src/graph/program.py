@@ -1,7 +1,8 @@
 """A trace turned into cached graphs, and run.
 
 A call for gradients splits a trace: what it differentiates is a graph of its own, run on MXNet's
-tape; what comes before and after it are graphs without a tape.
+tape; what comes before and after it are graphs without a tape. Where several devices share a
+batch, each of these is cut into graphs of one device.
 """
 
 import collections
@@ -13,14 +14,105 @@ import numpy as np
 from keras_mxnet.src import arrays, autograd
 from keras_mxnet.src.graph import passes
 from keras_mxnet.src.graph.cached import CachedGraph
-from keras_mxnet.src.graph.nodes import Entry, Graph, Node, leaf, number, ordered
+from keras_mxnet.src.graph.nodes import Entry, Graph, Node, leaf, make, number, ordered
+from keras_mxnet.src.graph.sums import Sums
 from keras_mxnet.src.graph.tracer import Differentiation, Tracer
-from keras_mxnet.src.tensor import Tensor, context
+from keras_mxnet.src.tensor import Tensor
+from keras_mxnet.src.tensor import context as home
 from keras_mxnet.src.variable import Variable
 
 
+class _Values:
+    """The arrays of a run by their place, and copies of some on other devices."""
+
+    def __init__(self, held: dict[int, Any], copies: dict[tuple[int, Any], Any]):
+        self._held = dict(held)
+        self._copies = dict(copies)
+
+    def __getitem__(self, place: int) -> Any:
+        return self._held[place]
+
+    def __setitem__(self, place: int, array: Any) -> None:
+        self._held[place] = array
+
+    def copy(self) -> "_Values":
+        return _Values(self._held, self._copies)
+
+    def replicate(self, place: int, context: Any, array: Any) -> None:
+        """Take an array that a device has for one of another."""
+        self._copies[place, context] = array
+
+    def on(self, place: int, context: Any) -> Any:
+        """Return an array where a device has it; None stands for where it is."""
+        if (place, context) in self._copies:
+            return self._copies[place, context]
+        array = self._held[place]
+        if context is None or array.ctx == context:
+            return array
+        copy = self._copies[place, context] = arrays.copied(array, context)
+        return copy
+
+
+class _Stage:
+    """A cached graph within a piece, on one device.
+
+    Args:
+        outputs: what it gives.
+        is_known: tells which entries it is given.
+        differentiable: those outputs through which gradients flow.
+        wrt: the entries to which gradients flow.
+        context: where it runs; None for where everything is.
+        places: where values are found; the stage's outputs are added.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Entry],
+        is_known: Callable[[Entry], bool],
+        differentiable: Iterable[Entry],
+        wrt: Iterable[Entry],
+        context: Any,
+        places: dict[Entry, int],
+    ):
+        graph, sources = extract(outputs, is_known)
+        flowing = set(differentiable)
+        if flowing:
+            leaves = dict(zip(sources, graph.inputs, strict=True))
+            ends = tuple(
+                new if old in flowing else _blocked(new)
+                for old, new in zip(outputs, graph.outputs, strict=True)
+            )
+            wanted = frozenset(leaves[entry] for entry in wrt if entry in leaves)
+            graph = Graph(graph.inputs, ends, wanted)
+        graph = passes.optimize(graph)
+        given = set(graph.inputs)
+        graph = graph._replace(
+            outputs=tuple(make("_np_copy", [e], {}) if e in given else e for e in graph.outputs)
+        )
+        made = [
+            entry
+            for node in ordered(graph.outputs)
+            if node.operator is None and (entry := Entry(node, 0)) not in given
+        ]
+        self._made = [_filled(entry, context or home()) for entry in made]
+        self._cached = CachedGraph(graph._replace(inputs=(*graph.inputs, *made)))
+        self.context = context
+        self.inputs = [places[source] for source in sources]
+        for entry in outputs:
+            places.setdefault(entry, len(places))
+        self.outputs = [places[entry] for entry in outputs]
+        self.flowing = {places[entry] for entry in flowing}
+
+    def __call__(self, given: Sequence[Any]) -> list[Any]:
+        """Run on the arrays of its inputs; return those of its outputs."""
+        return self._cached([*given, *self._made])
+
+
 class _Piece:
-    """A graph within a program: which entries it takes, which it gives."""
+    """A part of a program: which entries it takes, which it gives.
+
+    It is one stage, or, where several devices share a batch, some on each of them.
+    """
 
     def __init__(self, outputs: Iterable[Entry], is_known: Callable[[Entry], bool]):
         self.outputs = list(dict.fromkeys(outputs))
@@ -33,60 +125,100 @@ class _Piece:
         if entry not in self.outputs:
             self.outputs.append(entry)
 
-    def compile(self, places: dict[Entry, int]) -> None:
-        """Make the cached graph, the places of its values found in or added to `places`."""
-        graph, sources = extract(self.outputs, self._is_known)
-        if self.differentiation is not None:
-            leaves = dict(zip(sources, graph.inputs, strict=True))
-            graph = Graph(
-                graph.inputs,
-                (graph.outputs[0], *map(_blocked, graph.outputs[1:])),
-                frozenset(leaves[entry] for entry in self.differentiation.wrt),
-            )
-        graph = passes.optimize(graph)
-        given = set(graph.inputs)
-        made = [
-            entry
-            for node in ordered(graph.outputs)
-            if node.operator is None and (entry := Entry(node, 0)) not in given
-        ]
-        self._made = [_filled(entry) for entry in made]
-        self._cached = CachedGraph(graph._replace(inputs=(*graph.inputs, *made)))
-        self._from = [places[source] for source in sources]
-        for entry in self.outputs:
-            places.setdefault(entry, len(places))
-        self._to = [places[entry] for entry in self.outputs]
-        wanted = self.differentiation
-        if wanted is not None:
-            self._wrt = [places[entry] for entry in wanted.wrt]
-            for entry in wanted.results:
-                places.setdefault(entry, len(places))
-            self._results = [places[entry] for entry in wanted.results]
-            self._buffers: list[Any] = [None] * len(wanted.results)
-            self._head = None if wanted.head is None else places[wanted.head]
+    def compile(self, places: dict[Entry, int], devices: Sequence[Any]) -> None:
+        """Make the stages.
 
-    def run(self, values: list[Any]) -> None:
+        Args:
+            places: where values are found; those of the piece are added.
+            devices: the contexts that share a batch, if any do.
+        """
+        call = self.differentiation
+        groups = _by_device(needed(self.outputs, self._is_known), self._is_known)
+        group_of = {id(node): i for i, (_, nodes) in enumerate(groups) for node in nodes}
+        handed = dict.fromkeys(
+            entry
+            for i, (_, nodes) in enumerate(groups)
+            for node in nodes
+            for entry in node.inputs
+            if not self._is_known(entry) and group_of[id(entry.node)] != i
+        )
+        flowing = {e for e in handed if e.dtype.startswith("float")} if call else set()
+        self._stages = []
+        for i, (device, _) in enumerate(groups):
+            ends = [e for e in dict.fromkeys((*self.outputs, *handed)) if group_of[id(e.node)] == i]
+            self._stages.append(
+                _Stage(
+                    ends,
+                    lambda e, i=i: self._is_known(e) or group_of[id(e.node)] != i,
+                    [e for e in ends if e in flowing or (call and e == call.loss)],
+                    (*call.wrt, *flowing) if call else (),
+                    (home() if device is None else devices[device]) if devices else None,
+                    places,
+                )
+            )
+        self._to = [places[entry] for entry in self.outputs]
+        inside = {place for stage in self._stages for place in stage.outputs}
+        self.taken = dict.fromkeys(
+            (place, stage.context)
+            for stage in self._stages
+            for place in stage.inputs
+            if place not in inside
+        )
+        if call is not None:
+            self._loss = places[call.loss]
+            self._head = None if call.head is None else places[call.head]
+            self._context = self._stages[-1].context
+            for entry in call.results:
+                places.setdefault(entry, len(places))
+            self._results = [places[entry] for entry in call.results]
+            # A gradient for each device that a value is used on.
+            self._wrt = [
+                [key for key in self.taken if key[0] == places[entry]] for entry in call.wrt
+            ]
+            self._buffers: dict[tuple[int, Any], Any] = {}
+            self._sums = Sums()
+
+    def run(self, values: _Values) -> None:
         """Compute from the values at the piece's places, and put what it gives at its own."""
         if self.differentiation is None:
-            given = [*(values[i] for i in self._from), *self._made]
-            for place, array in zip(self._to, self._cached(given), strict=True):
-                values[place] = array
+            for stage in self._stages:
+                outputs = stage([values.on(place, stage.context) for place in stage.inputs])
+                for place, array in zip(stage.outputs, outputs, strict=True):
+                    values[place] = array
             return
         # Arrays of their own on the tape: only these gradients are wanted, wherever else the
         # values are used or marked.
-        given = {i: arrays.detach(values[i]) for i in self._from}
-        self._buffers = [
-            autograd.mark(given[i], buffer)
-            for i, buffer in zip(self._wrt, self._buffers, strict=True)
-        ]
+        given = {key: arrays.detach(values.on(*key)) for key in self.taken}
+        for keys in self._wrt:
+            for key in keys:
+                self._buffers[key] = autograd.mark(given[key], self._buffers.get(key))
+        made = _Values({}, given)
         with autograd.recording():
-            outputs = self._cached([*(given[i] for i in self._from), *self._made])
-        head = None if self._head is None else values[self._head]
-        autograd.differentiate([outputs[0]], [head], retain=False)
-        for place, array in zip(self._to, outputs, strict=True):
-            values[place] = arrays.detach(array)
-        for place, array in zip(self._results, self._buffers, strict=True):
+            for stage in self._stages:
+                outputs = stage([made.on(place, stage.context) for place in stage.inputs])
+                for place, array in zip(stage.outputs, outputs, strict=True):
+                    made[place] = array if place in stage.flowing else arrays.detach(array)
+        head = None if self._head is None else values.on(self._head, self._context)
+        autograd.differentiate([made[self._loss]], [head], retain=False)
+        for place in self._to:
+            values[place] = arrays.detach(made[place])
+        found = self._sums([[self._buffers[key] for key in keys] for keys in self._wrt])
+        for place, array in zip(self._results, found, strict=True):
             values[place] = array
+
+
+def _by_device(
+    nodes: Sequence[Node], is_known: Callable[[Entry], bool]
+) -> list[tuple[int | None, list[Node]]]:
+    """Divide nodes, which come in order, into groups on one device, each after those it needs."""
+    levels: dict[int, int] = {}
+    groups: dict[tuple[int, int], list[Node]] = collections.defaultdict(list)
+    for node in nodes:
+        sources = [e.node for e in node.inputs if not is_known(e)]
+        level = max((levels[id(s)] + (s.device != node.device) for s in sources), default=0)
+        levels[id(node)] = level
+        groups[level, -1 if node.device is None else node.device].append(node)
+    return [(found[0].device, found) for _, found in sorted(groups.items())]
 
 
 def extract(
@@ -145,10 +277,10 @@ def needed(outputs: Iterable[Entry], is_known: Callable[[Entry], bool]) -> list[
     return found
 
 
-def _filled(entry: Entry) -> Any:
+def _filled(entry: Entry, context: Any) -> Any:
     """Return the array of a constant that a pass has made."""
     shape, dtype = entry.spec
-    return arrays.from_numpy(np.full(shape, number(entry)), dtype, context())
+    return arrays.from_numpy(np.full(shape, number(entry)), dtype, context)
 
 
 def _blocked(entry: Entry) -> Entry:
@@ -217,13 +349,24 @@ class Program:
             if entry.node.operator is None:
                 self._places[entry] = len(self._places)
         for piece in pieces:
-            piece.compile(self._places)
+            piece.compile(self._places, tracer.devices)
         self._pieces = pieces
-        self._template: list[Any] = [None] * len(self._places)
-        for entry, tensor in tracer.constants.items():
-            self._template[self._places[entry]] = tensor.array
+        taken = dict.fromkeys(key for piece in pieces for key in piece.taken)
+        constants = {self._places[e]: tensor.array for e, tensor in tracer.constants.items()}
+        copies = {
+            (place, context): arrays.copied(constants[place], context)
+            for place, context in taken
+            if place in constants and context is not None
+        }
+        self._template = _Values(constants, copies)
         self._inputs = [self._places[t.node] for t in inputs]
         self._variables = [(self._places[e], v) for e, v in tracer.variables.items()]
+        variables = dict(self._variables)
+        self._replicated = [
+            (place, context, variables[place])
+            for place, context in taken
+            if place in variables and context is not None
+        ]
         self._trainable = [(v, v.trainable) for v in tracer.variables.values()]
         self._draws = [(self._places[d.entry], d.take) for d in tracer.draws]
         self._outputs = [
@@ -244,11 +387,13 @@ class Program:
         """Run on the arguments' tensors; assign the variables; return the results' tensors."""
         if len(self._running) >= AHEAD:
             arrays.wait(self._running.popleft())
-        values = list(self._template)
+        values = self._template.copy()
         for place, tensor in zip(self._inputs, inputs, strict=True):
             values[place] = tensor.array
         for place, variable in self._variables:
             values[place] = variable.held.array
+        for place, context, variable in self._replicated:
+            values.replicate(place, context, variable.on(context))
         for place, take in self._draws:
             values[place] = take().array
         for piece in self._pieces:

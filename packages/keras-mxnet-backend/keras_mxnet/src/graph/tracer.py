@@ -36,7 +36,13 @@ class Draw(NamedTuple):
 class Tracer:
     """The record of one trace.
 
+    Args:
+        is_recording: tells whether gradients flow through what is computed now.
+        devices: the contexts that share each batch; none where one computes all.
+
     Attributes:
+        devices: as above.
+        device: the number of the one whose part of the batch is traced now, if any.
         constants: tensors made from the program's own values, by their leaf.
         variables: each variable that was read, with its leaf.
         written: each variable that was assigned, with its new value.
@@ -44,8 +50,10 @@ class Tracer:
         differentiations: the calls for gradients, in their order.
     """
 
-    def __init__(self, is_recording: Callable[[], bool]):
+    def __init__(self, is_recording: Callable[[], bool], devices: Sequence[Any] = ()):
         self._is_recording = is_recording
+        self.devices = tuple(devices)
+        self.device: int | None = None
         self.constants: dict[Entry, Tensor] = {}
         self.variables: dict[Entry, Variable] = {}
         self._read: dict[int, Tensor] = {}
@@ -105,7 +113,7 @@ class Tracer:
             for output in outputs:
                 self.constant(output)
             return
-        node = Node(operator, entries, attributes, specs, self._is_recording())
+        node = Node(operator, entries, attributes, specs, self._is_recording(), self.device)
         for i, output in enumerate(outputs):
             output.node = Entry(node, i)
 
@@ -127,7 +135,8 @@ class Tracer:
         """Return the same values, through which no gradient flows."""
         source = self.entry(tensor)
         result = abstract(tensor.shape, tensor.dtype)
-        result.node = Entry(Node("BlockGrad", [source], {}, (source.spec,), recorded=False), 0)
+        node = Node("BlockGrad", [source], {}, (source.spec,), False, self.device)
+        result.node = Entry(node, 0)
         return result
 
     # Gradients.
@@ -193,20 +202,7 @@ class Tracer:
         """
         if self._is_recording():
             raise Untraceable("a branch inside what is differentiated depends on a value")
-        before = dict(self.written)
-        results, writes = [], []
-        for branch in branches:
-            self.written = dict(before)
-            results.append(branch())
-            writes.append(self.written)
-        self.written = dict(before)
-        changed = {key: w[key][0] for w in writes for key in w if w[key] is not before.get(key)}
-        for variable in changed.values():
-            values = [
-                w[id(variable)][1] if id(variable) in w else self.read(variable, variable.held)
-                for w in writes
-            ]
-            self.write(variable, select(chosen, values))
+        results = self.separately(branches, lambda _, values: select(chosen, values))
         flat = [tree.flatten(r) for r in results]
         if len({len(f) for f in flat}) != 1:
             raise Untraceable("the branches of a condition return different structures")
@@ -218,6 +214,34 @@ class Tracer:
             for values in map(list, zip(*flat, strict=True))
         ]
         return tree.pack_sequence_as(results[0], merged)
+
+    def separately(
+        self,
+        functions: Sequence[Callable[[], Any]],
+        merge: Callable[["Variable", Sequence[Tensor]], Tensor],
+    ) -> list[Any]:
+        """Trace functions none of which sees what another assigns; return their results.
+
+        Args:
+            functions: what to trace.
+            merge: takes a variable that some of them assigned and what it holds after each,
+                returns what it shall hold.
+        """
+        before = dict(self.written)
+        results, writes = [], []
+        for function in functions:
+            self.written = dict(before)
+            results.append(function())
+            writes.append(self.written)
+        self.written = dict(before)
+        changed = {key: w[key][0] for w in writes for key in w if w[key] is not before.get(key)}
+        for variable in changed.values():
+            values = [
+                w[id(variable)][1] if id(variable) in w else self.read(variable, variable.held)
+                for w in writes
+            ]
+            self.write(variable, merge(variable, values))
+        return results
 
 
 def _recorded_ancestors(entry: Entry) -> set[Entry]:

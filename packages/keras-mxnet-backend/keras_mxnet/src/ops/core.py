@@ -23,6 +23,7 @@ from keras_mxnet.src.convert import (
     is_tensor,
     shape,
 )
+from keras_mxnet.src.distribution_lib import context_of
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.tensor import AbstractValueError, Tensor, abstract
@@ -84,28 +85,9 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
 # Devices.
 
 
-def _context(device_name: Any) -> Any:
-    if not isinstance(device_name, str):
-        raise ValueError(
-            "Invalid value for argument `device_name`. Expected a string like 'gpu:0' or 'cpu'. "
-            f"Received: device_name='{device_name}'"
-        )
-    kind, _, index = device_name.lower().partition(":")
-    if kind not in ("cpu", "gpu", "cuda"):
-        raise ValueError(f"Unknown device {device_name!r}: MXNet has 'cpu:N' and 'gpu:N'.")
-    number = int(index or 0)
-    if kind == "cpu":
-        return arrays.mxnet.cpu(number)
-    if number >= arrays.mxnet.context.num_gpus():
-        raise ValueError(
-            f"No device {device_name!r}: MXNet sees {arrays.mxnet.context.num_gpus()} GPUs."
-        )
-    return arrays.mxnet.gpu(number)
-
-
 @contextmanager
 def device_scope(device_name: str) -> Iterator[Any]:
-    context = _context(device_name)
+    context = context_of(device_name)
     with tensors.on_context(context):
         yield context
 
