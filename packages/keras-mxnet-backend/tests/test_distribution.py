@@ -172,7 +172,9 @@ def test_batch_normalisation_is_each_devices_own_and_its_averages_are_shared(cap
         halves.append([one.train_on_batch(x[part], y[part])[0], *one.get_weights()])
     # SGD's first step is linear in the gradient: the mean of the halves' is the whole's.
     np.testing.assert_allclose(loss, (halves[0][0] + halves[1][0]) / 2, rtol=1e-5)
-    for start, whole, *parts in zip(before, model.get_weights(), *(h[1:] for h in halves), strict=True):
+    for start, whole, *parts in zip(
+        before, model.get_weights(), *(h[1:] for h in halves), strict=True
+    ):
         assert np.abs(whole - start).max() > 0
         np.testing.assert_allclose(whole, (parts[0] + parts[1]) / 2, rtol=1e-4, atol=1e-6)
 
@@ -305,6 +307,8 @@ def test_a_step_that_reads_a_value_runs_on_one_device_and_says_so(caplog):
     expected = trained(None, dense, data)
     assert_same(trained(2, dense, data, cls=Reading), expected)
     assert "Reading.train_step runs eagerly, on one device" in caplog.text
+    assert_same(trained(2, dense, data, run_eagerly=True), expected)
+    assert "Sequential.train_step runs eagerly, on one device" in caplog.text
 
 
 def test_a_distribution_may_change_between_steps(caplog):
@@ -333,7 +337,7 @@ def test_devices_that_are_not_there_and_distributions_that_are_not_built():
     layouts = keras.distribution.LayoutMap(mesh)
     layouts[".*kernel"] = (None, "model")
     sharded = keras.distribution.ModelParallel(layout_map=layouts)
-    with sharded.scope(), pytest.raises(NotImplementedError, match="use .*DataParallel"):
+    with sharded.scope(), pytest.raises(NotImplementedError, match="use keras"):
         model.fit(x, y, verbose=0)
 
 

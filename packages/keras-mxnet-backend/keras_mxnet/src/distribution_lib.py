@@ -17,9 +17,9 @@ def get_device_count(device_type: str | None = None) -> int:
     return len(list_devices(device_type))
 
 
-def distribute_value(value: Any, tensor_layout: Any) -> Any:
-    """Return a value laid out over devices; one device holds all of it."""
-    return value
+def distribute_tensor(tensor: Any, layout: Any) -> Any:
+    """Return a tensor laid out over devices; one device holds all of it."""
+    return tensor
 
 
 def initialize(job_addresses: Any, num_processes: Any, process_id: Any) -> None:
@@ -75,4 +75,9 @@ def devices() -> tuple[Any, ...]:
             f"keras.distribution.{type(distribution).__name__} over several devices is not built "
             "for MXNet: use keras.distribution.DataParallel."
         )
-    return tuple(context_of(str(name)) for name in distribution.device_mesh.devices.flatten())
+    return distribution.device_mesh.backend_mesh
+
+
+def _to_backend_mesh(device_mesh: Any) -> tuple[Any, ...]:
+    """Return the contexts of a mesh's devices."""
+    return tuple(context_of(str(name)) for name in device_mesh.devices.flatten())

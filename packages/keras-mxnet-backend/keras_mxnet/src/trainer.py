@@ -19,7 +19,7 @@ from keras_mxnet.src import autograd
 from keras_mxnet.src.convert import convert_to_numpy, convert_to_tensor, is_tensor
 from keras_mxnet.src.distribution_lib import devices
 from keras_mxnet.src.graph import replicas
-from keras_mxnet.src.graph.function import GraphFunction
+from keras_mxnet.src.graph.function import GraphFunction, logger
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.tensor import Tensor
 
@@ -105,9 +105,12 @@ class MXNetTrainer(base_trainer.Trainer):
 
     def _graphed(self, step: Any) -> Any:
         """Return a step that runs as a graph, or as it is where the user wants it eager."""
-        devices()  # Raises for a distribution that is not built.
         name = f"{type(self).__name__}.{step.__name__}"
-        return step if self.run_eagerly else GraphFunction(step, name)
+        if not self.run_eagerly:
+            return GraphFunction(step, name)
+        if devices():
+            logger.warning("%s runs eagerly, on one device, as `run_eagerly` asks", name)
+        return step
 
     @staticmethod
     def _over_batches(step: Any) -> Any:

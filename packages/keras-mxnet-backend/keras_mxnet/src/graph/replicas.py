@@ -5,6 +5,7 @@ metrics and the optimizer see the whole batch, as they would without a distribut
 gradient is that of the whole batch's loss, whatever the loss is and however the batch divides.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,9 @@ def call(model: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     Args:
         model: the model.
         function: calls it.
-        args, kwargs: what with; their tensors are divided along the first axis, as evenly as
-            they can be.
+        args: what it is called with; tensors are divided along the first axis, as evenly as they
+            can be.
+        kwargs: what else, by name, divided likewise.
 
     Returns:
         The outputs for all samples, with their masks.
@@ -53,7 +55,7 @@ def call(model: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     samples = next(len(x) for x in tree.flatten((args, kwargs)) if isinstance(x, Tensor))
     replicas = min(len(tracer.devices), samples)
     edges = [-(-samples * i // replicas) for i in range(replicas + 1)]
-    sizes = [end - begin for begin, end in zip(edges, edges[1:], strict=False)]
+    sizes = [end - begin for begin, end in itertools.pairwise(edges)]
     layers = model._flatten_layers()
     losses: list[list[list[Tensor]]] = []
 

@@ -14,7 +14,7 @@ from keras.src.backend.common.keras_tensor import KerasTensor
 from keras.src.backend.common.stateless_scope import StatelessScope
 from keras.src.backend.common.symbolic_scope import SymbolicScope
 
-from keras_mxnet.src import arrays, autograd, indexing, tracing
+from keras_mxnet.src import autograd, indexing, tracing
 from keras_mxnet.src import tensor as tensors
 from keras_mxnet.src.convert import (
     cast,

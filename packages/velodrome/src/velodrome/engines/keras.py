@@ -257,8 +257,8 @@ class KerasMXNet(Keras):
     name = "keras-mxnet"
     framework = "mxnet"
     backend = "mxnet"
-    one_device = "keras.distribution has no MXNet in this version of the plug-in"
     summary = "Keras on MXNet, by the keras_mxnet plug-in"
+    mechanism = "keras.distribution.DataParallel, kvstore device; batch normalisation per device"
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -271,6 +271,10 @@ class KerasMXNet(Keras):
     def __init__(self, job: Job) -> None:
         import_mxnet()
         super().__init__(job)
+        _share(self.replicas)
+
+    def _check_even(self, samples: int) -> None:
+        """Any batch is shared rightly: its loss is taken of all parts together."""
 
 
 class KerasTensorFlow(Keras):
@@ -336,12 +340,7 @@ class KerasJax(Keras):
         if replicas > 1:
             jax.config.update("jax_num_cpu_devices", replicas)
         super().__init__(job)
-        if replicas > 1:
-            import keras
-
-            keras.distribution.set_distribution(
-                keras.distribution.DataParallel(devices=[f"cpu:{each}" for each in range(replicas)])
-            )
+        _share(replicas)
 
     def evaluate(self) -> Totals:
         """What several devices cannot share evenly at the end is evaluated by itself."""
@@ -400,6 +399,16 @@ class KerasTorch(Keras):
         import torch
 
         return int(torch.get_num_threads())
+
+
+def _share(replicas: int) -> None:
+    """Let that many CPU devices share each batch, by Keras's own means."""
+    if replicas > 1:
+        import keras
+
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(devices=[f"cpu:{each}" for each in range(replicas)])
+        )
 
 
 def _totals(logs: dict[str, float]) -> Totals:
