@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 VELODROME := packages/velodrome
 BACKEND := packages/keras-mxnet-backend
 
-.PHONY: bench test test-velodrome test-backend test-keras conformance check format clean
+.PHONY: bench bench-gpu test test-velodrome test-backend test-keras conformance check format clean
 
 # First whether all engines train the same model, then how fast: an engine that deviates is
 # raced all the same, and flagged.
 bench: $(VENV)/installed
 	-$(BIN)/velodrome parity lenet --dataset digits --recipe learning_rate=0.015,momentum=0.9
 	$(BIN)/velodrome run quickstart
+
+# LeNet and ResNet50 on a GPU, in float32 and bfloat16, batch 64 to 4096.
+bench-gpu: $(VENV)/installed
+	-$(BIN)/velodrome parity lenet,resnet50 --engine torch,jax,keras-torch,keras-jax --devices gpu
+	$(BIN)/velodrome run gpu
 
 test: test-velodrome test-backend
 

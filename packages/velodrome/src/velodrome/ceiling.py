@@ -4,33 +4,37 @@ import subprocess
 
 import msgspec
 
-from velodrome import environment
+from velodrome import environment, gpus
+from velodrome.devices import Devices
 from velodrome.environment import Environment
 from velodrome.home import home
 from velodrome.machine import Machine
 
 
-def measured(machine: Machine, dtype: str, place: Environment) -> float | None:
-    """Operations a second of large matrix products on the CPU; None if it cannot be told.
+def measured(machine: Machine, dtype: str, devices: Devices, place: Environment) -> float | None:
+    """Operations a second of large matrix products; None if it cannot be told.
 
     Measured in a process of its own in PyTorch's environment if that is made, else in the one
-    given, by numpy; then kept for this machine.
+    given; then kept for this machine. Of several GPUs the first is measured, and counts as
+    often as there are GPUs; the replicas of a CPU share one.
 
     Args:
         machine: the machine we are on.
         dtype: arithmetic, such as float32.
+        devices: what is trained on.
         place: an environment that is ready.
     """
-    if environment.survey("torch", "cpu").state == "ready":
-        place = environment.describe("torch", "cpu")
+    if environment.survey("torch", devices.kind).state == "ready":
+        place = environment.describe("torch", devices.kind)
+    first = Devices(devices.kind, indices=devices.gpus[:1] or None)
     path = home() / "ceilings.json"
     known: dict[str, float] = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
-    key = f"{machine.digest()} {dtype} {place.framework}"
+    key = " ".join((machine.digest(), dtype, *_model(machine, first), place.framework))
     if key not in known:
-        arguments = (dtype, str(machine.cores))
+        arguments = (dtype, devices.kind, str(machine.cores))
         answer = subprocess.run(
             environment.command(place, "velodrome.engines.ceiling", *arguments),
-            env=environment.variables(place),
+            env=environment.variables(place) | gpus.visible(first),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -41,4 +45,9 @@ def measured(machine: Machine, dtype: str, place: Environment) -> float | None:
         known[key] = float(answer.stdout.split()[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.encode(known))
-    return known[key]
+    return known[key] * max(1, len(devices.gpus))
+
+
+def _model(machine: Machine, device: Devices) -> tuple[str, ...]:
+    """What the GPU is called, if it is one."""
+    return tuple(gpu.name for gpu in machine.gpus if gpu.index in device.gpus)

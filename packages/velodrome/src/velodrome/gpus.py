@@ -1,4 +1,7 @@
-"""Which NVIDIA GPUs the frameworks' packages have code for."""
+"""NVIDIA GPUs: which of them a trial gets, and which the frameworks' packages have code for."""
+
+from velodrome.devices import Devices
+from velodrome.machine import Gpu
 
 # Compute capabilities that mxnet-cu112 1.9.1 has machine code for; it carries no PTX, which a
 # driver could compile for a later one.
@@ -33,3 +36,33 @@ def obstacle(framework: str, capability: str) -> str | None:
         return None
     lowest_major, lowest_minor = _LOWEST[framework]
     return f"it is built for compute capability {lowest_major}.{lowest_minor} and later"
+
+
+def missing(framework: str, devices: Devices, present: tuple[Gpu, ...]) -> str | None:
+    """Why a machine cannot give a framework those devices, or None if it can.
+
+    Args:
+        framework: such as `mxnet`.
+        devices: what is asked for, on each machine.
+        present: the GPUs there are.
+    """
+    by_index = {gpu.index: gpu for gpu in present}
+    for index in devices.gpus:
+        if index not in by_index:
+            have = f"it has {len(present)}" if present else "NVIDIA's driver tells of none"
+            return f"{devices}: there is no GPU {index} on this machine ({have})"
+        if reason := obstacle(framework, by_index[index].capability):
+            return f"{framework} cannot use GPU {index}, {by_index[index].name}: {reason}"
+    return None
+
+
+def visible(devices: Devices) -> dict[str, str]:
+    """Environment variables by which a worker sees its own GPUs alone, numbered from 0.
+
+    The order is that of NVML, which tells their memory. On a CPU a worker sees none: some
+    frameworks would take one unasked.
+    """
+    return {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices.gpus)) or "-1",
+    }

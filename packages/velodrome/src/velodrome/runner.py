@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from velodrome import ceiling, datasets, engines, environment, steadiness, workloads, yaml
+from velodrome import ceiling, datasets, engines, environment, gpus, steadiness, workloads, yaml
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
 from velodrome.environment import Environment, Kind, Pins
@@ -135,9 +135,11 @@ def _hash(of: Trial | Configuration, pins: Pins) -> str:
         return ""
 
 
-def _unsupported(trial: Trial) -> str | None:
-    """Why the trial's engine cannot run it, or None."""
-    return engines.registry.get(trial.engine).unsupported(trial)
+def unsupported(trial: Trial, machine: Machine) -> str | None:
+    """Why the trial's engine cannot run it on that machine, or None."""
+    engine = engines.registry.get(trial.engine)
+    devices = Devices.parse(trial.devices)
+    return engine.unsupported(trial) or gpus.missing(engine.framework, devices, machine.gpus)
 
 
 def _place(of: Trial | Configuration) -> tuple[str, Kind]:
@@ -161,7 +163,7 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
             msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
         )
         todo = [job for job in jobs if store.missing(job.trial.id, retry_failed)]
-        places = _environments(todo, study.pins, observer.note)
+        places = _environments(todo, study.pins, machine, observer.note)
         observer.planned(len(jobs) - len(todo), todo)
         if todo and (unsteady := steadiness.check()):
             observer.note(unsteady)
@@ -183,12 +185,14 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
 Places = dict[tuple[str, Kind], Environment | UserError]
 
 
-def _environments(jobs: list[Job], pins: Pins, note: Callable[[str], None]) -> Places:
+def _environments(
+    jobs: list[Job], pins: Pins, machine: Machine, note: Callable[[str], None]
+) -> Places:
     """Have every environment that the jobs need; the error in place of one that cannot be had."""
     made: Places = {}
     for job in jobs:
         place = _place(job.trial)
-        if place not in made and not _unsupported(job.trial):
+        if place not in made and not unsupported(job.trial, machine):
             try:
                 made[place] = environment.ensure(*place, pins, report=note)
             except UserError as error:
@@ -198,11 +202,11 @@ def _environments(jobs: list[Job], pins: Pins, note: Callable[[str], None]) -> P
 
 
 def _ceiling(job: Job, machine: Machine, places: Places) -> float | None:
-    """Of the machine in the trial's dtype; so far of CPUs only."""
+    """Of the trial's devices in its dtype."""
     place = places.get(_place(job.trial))
-    if not isinstance(place, Environment) or place.kind != "cpu":
+    if not isinstance(place, Environment):
         return None
-    return ceiling.measured(machine, job.trial.dtype, place)
+    return ceiling.measured(machine, job.trial.dtype, Devices.parse(job.trial.devices), place)
 
 
 def _record(
@@ -232,7 +236,7 @@ def _record(
         failure = Failure(reason=reason, last_lines=last_lines, command=command)
         return msgspec.structs.replace(record, status=kind, failure=failure)
 
-    if reason := _unsupported(trial):
+    if reason := unsupported(trial, machine):
         return failed("unsupported", reason)
     ready = places[place]
     if isinstance(ready, UserError):

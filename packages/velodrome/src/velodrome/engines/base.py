@@ -49,26 +49,33 @@ class Engine(ABC):
         summary: one line for `velodrome list`.
         dtypes: those that it can train in. In `bfloat16` weights stay float32;
             products and convolutions take bfloat16.
+        no_gpu: why it trains on no GPU; empty if it can.
         one_device: why it trains on one device only; empty if several can share each batch.
         replicas: devices that share each batch.
+        gpus: whether they are GPUs, of which the process sees its own alone.
     """
 
     name: ClassVar[str]
     framework: ClassVar[str]
     summary: ClassVar[str]
     dtypes: ClassVar[tuple[DType, ...]] = ("float32",)
+    no_gpu: ClassVar[str] = ""
     one_device: ClassVar[str] = ""
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """Why this engine cannot run that trial at all, or None."""
         devices = Devices.parse(trial.devices)
-        if devices.kind != "cpu" or devices.machines > 1:
-            return f"{cls.name} runs on the CPUs of one machine so far, not on {trial.devices}"
+        if devices.machines > 1:
+            return f"{cls.name} runs on one machine so far, not on {trial.devices}"
+        if devices.kind == "gpu" and cls.no_gpu:
+            return f"{cls.name} runs on a CPU only: {cls.no_gpu}"
         if devices.total > 1 and cls.one_device:
             return f"{cls.name} trains on one device: {cls.one_device}"
         if devices.total > trial.batch_size:
             return f"a batch of {trial.batch_size} cannot be shared by {devices.total} devices"
+        if trial.dtype == "tf32" and devices.kind == "cpu":
+            return "tf32 is how NVIDIA GPUs multiply; a CPU has float32 and bfloat16"
         if trial.dtype not in cls.dtypes:
             return f"{cls.name} trains in {' or '.join(cls.dtypes)}, not in {trial.dtype}"
         return None
@@ -92,7 +99,8 @@ class Engine(ABC):
     def __init__(self, job: Job) -> None:
         """Import the framework and apply the settings; build nothing yet."""
         self.job = job
-        self.replicas = Devices.parse(job.trial.devices).total
+        devices = Devices.parse(job.trial.devices)
+        self.replicas, self.gpus = devices.total, devices.kind == "gpu"
         self.graph = job.graph if job.dropout else job.graph.without_dropout()
 
     @abstractmethod
@@ -151,6 +159,11 @@ class Engine(ABC):
             The mean cross-entropy over the batch, and its gradient by every trained
             array, in the graph's names and layouts.
         """
+
+    @property
+    def arithmetic(self) -> str:
+        """The dtype that the framework is told; TF32 is a way to multiply float32."""
+        return "float32" if self.job.trial.dtype == "tf32" else self.job.trial.dtype
 
     def device_memory(self) -> list[int]:
         """Most bytes the framework had allocated on each GPU; empty where it does not tell."""

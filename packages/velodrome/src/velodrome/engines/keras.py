@@ -10,12 +10,14 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.jax import multiply_in
 from velodrome.engines.mxnet import MXNet, import_mxnet
-from velodrome.engines.tensorflow import TensorFlow, mirrored, set_threads
+from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
+from velodrome.engines.torch import allow_tf32
 from velodrome.failures import Unsupported
 from velodrome.job import Job
 from velodrome.record import Ledger
-from velodrome.trial import Settings
+from velodrome.trial import Settings, Trial
 from velodrome.workloads.graph import Graph, Weights
 from velodrome.workloads.initializers import Shape
 from velodrome.workloads.layers import (
@@ -237,7 +239,9 @@ class Keras(Engine):
                 self.framework: str(framework.__version__),
                 "numpy": np.__version__,
             },
-            device="cpu" + (f", {self.replicas} logical" if self.replicas > 1 else ""),
+            device=self.job.trial.devices
+            + (f", {self.replicas} logical" if self.replicas > 1 and not self.gpus else ""),
+            tf32=self.job.trial.dtype == "tf32" if self.gpus else None,
             determinism="not asked for",
             notes=(self.mechanism,) if self.replicas > 1 else (),
         )
@@ -271,7 +275,12 @@ class KerasMXNet(Keras):
     def __init__(self, job: Job) -> None:
         import_mxnet()
         super().__init__(job)
-        _share(self.replicas)
+        if self.gpus and self.replicas == 1:
+            import keras
+
+            # For as long as the process lives.
+            keras.device("gpu:0").__enter__()
+        _share(job.trial)
 
     def _check_even(self, samples: int) -> None:
         """Any batch is shared rightly: its loss is taken of all parts together."""
@@ -283,7 +292,7 @@ class KerasTensorFlow(Keras):
     name = "keras-tensorflow"
     framework = "tensorflow"
     backend = "tensorflow"
-    dtypes = ("float32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on TensorFlow"
     mechanism = "MirroredStrategy; batch normalisation per device"
 
@@ -296,7 +305,9 @@ class KerasTensorFlow(Keras):
         super().__init__(job)
         if job.trial.settings == "tuned":
             set_threads(job.threads, self.replicas)
-        self._strategy = mirrored(self.replicas)
+        if self.gpus:
+            prepare_gpus(job.trial.dtype)
+        self._strategy = mirrored(self.replicas, self.gpus)
 
     def _threads(self) -> int | None:
         import tensorflow as tf
@@ -329,18 +340,20 @@ class KerasJax(Keras):
     name = "keras-jax"
     framework = "jax"
     backend = "jax"
-    dtypes = ("float32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
 
     def __init__(self, job: Job) -> None:
         import jax
 
-        replicas = Devices.parse(job.trial.devices).total
-        if replicas > 1:
-            jax.config.update("jax_num_cpu_devices", replicas)
+        devices = Devices.parse(job.trial.devices)
+        if devices.total > 1 and devices.kind == "cpu":
+            jax.config.update("jax_num_cpu_devices", devices.total)
+        if devices.kind == "gpu":
+            multiply_in(job.trial.dtype)
         super().__init__(job)
-        _share(replicas)
+        _share(job.trial)
 
     def evaluate(self) -> Totals:
         """What several devices cannot share evenly at the end is evaluated by itself."""
@@ -368,15 +381,19 @@ class KerasTorch(Keras):
         "Keras shares a batch by keras.distribution (JAX) or MirroredStrategy (TensorFlow); on "
         "PyTorch its fit calls the model itself, not a DistributedDataParallel around it"
     )
-    dtypes = ("float32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on PyTorch"
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        if job.trial.settings == "tuned":
-            import torch
+        import torch
 
+        if job.trial.settings == "tuned":
             torch.set_num_threads(job.threads)
+        if self.gpus:
+            # Keras takes the GPU by itself.
+            allow_tf32(job.trial.dtype == "tf32")
+            torch.backends.cudnn.benchmark = job.trial.settings == "tuned"
 
     def build(self) -> None:
         """As on the others.
@@ -401,14 +418,14 @@ class KerasTorch(Keras):
         return int(torch.get_num_threads())
 
 
-def _share(replicas: int) -> None:
-    """Let that many CPU devices share each batch, by Keras's own means."""
-    if replicas > 1:
+def _share(trial: Trial) -> None:
+    """Let the trial's devices share each batch, by Keras's own means, where there are several."""
+    devices = Devices.parse(trial.devices)
+    if devices.total > 1:
         import keras
 
-        keras.distribution.set_distribution(
-            keras.distribution.DataParallel(devices=[f"cpu:{each}" for each in range(replicas)])
-        )
+        names = [f"{devices.kind}:{each}" for each in range(devices.total)]
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names))
 
 
 def _totals(logs: dict[str, float]) -> Totals:

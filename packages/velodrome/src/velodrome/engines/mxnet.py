@@ -68,7 +68,8 @@ class MXNet(Engine):
         import mxnet as mx
 
         self._block = _block(self.graph)
-        self._contexts = [mx.cpu(number) for number in range(self.replicas)]
+        device = mx.gpu if self.gpus else mx.cpu
+        self._contexts = [device(number) for number in range(self.replicas)]
         self._block.initialize(ctx=self._contexts)
         self._block.hybridize(static_alloc=True, static_shape=True)
 

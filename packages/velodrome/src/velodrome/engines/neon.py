@@ -28,6 +28,7 @@ class Neon(Engine):
 
     name = "neon"
     framework = "neon"
+    no_gpu = "its CPU backend is what is raced"
     one_device = "its CPU backend knows no second one"
     summary = "Neon on its CPU backend, in a Python that has it"
 

@@ -51,7 +51,7 @@ class TensorFlow(Engine):
     name = "tensorflow"
     framework = "tensorflow"
     summary = "TensorFlow without Keras, tf.function"
-    dtypes = ("float32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16")
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -62,7 +62,9 @@ class TensorFlow(Engine):
         super().__init__(job)
         if job.trial.settings == "tuned":
             set_threads(job.threads, self.replicas)
-        self._strategy = mirrored(self.replicas)
+        if self.gpus:
+            prepare_gpus(job.trial.dtype)
+        self._strategy = mirrored(self.replicas, self.gpus)
 
     def build(self) -> None:
         import tensorflow as tf
@@ -207,7 +209,7 @@ class TensorFlow(Engine):
         """Logits for a batch, and what the moving statistics become by it."""
         import tensorflow as tf
 
-        compute = tf.as_dtype(self.job.trial.dtype)
+        compute = tf.as_dtype(self.arithmetic)
         arrays = by_node(self._arrays)
         values = {"input": x}
         moved: dict[str, Any] = {}
@@ -298,6 +300,7 @@ class TensorFlow(Engine):
             variables=self.variables(self.job.trial.settings, self.job.threads),
             versions={"tensorflow": tf.__version__, "numpy": np.__version__},
             device=", ".join(each.name for each in tf.config.list_logical_devices()),
+            tf32=tf.config.experimental.tensor_float_32_execution_enabled() if self.gpus else None,
             determinism="op determinism not asked for",
             notes=("batch normalisation per device; moving statistics averaged each step",)
             if self.replicas > 1 and self.graph.has(BatchNorm)
@@ -308,12 +311,23 @@ class TensorFlow(Engine):
 ENGINES = (TensorFlow,)
 
 
-def mirrored(replicas: int) -> Any:
-    """A strategy over so many logical CPUs; to be made before TensorFlow does anything."""
+def prepare_gpus(dtype: str) -> None:
+    """Take memory as it is needed, and TF32 as it is asked for; before TensorFlow starts."""
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(dtype == "tf32")
+
+
+def mirrored(replicas: int, gpus: bool) -> Any:
+    """A strategy over so many GPUs or logical CPUs; to be made before TensorFlow does anything."""
     import tensorflow as tf
 
     if replicas == 1:
         return tf.distribute.get_strategy()
+    if gpus:
+        return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in range(replicas)])
     (cpu,) = tf.config.list_physical_devices("CPU")
     logical = [tf.config.LogicalDeviceConfiguration()] * replicas
     tf.config.set_logical_device_configuration(cpu, logical)

@@ -47,7 +47,7 @@ class Torch(Engine):
     name = "torch"
     framework = "torch"
     summary = "PyTorch, eager, its own optimizers"
-    dtypes = ("float32", "float64", "bfloat16")
+    dtypes = ("float32", "tf32", "float64", "bfloat16")
 
     @classmethod
     def processes(cls, trial: Trial) -> int:
@@ -61,9 +61,13 @@ class Torch(Engine):
         self._tuned = job.trial.settings == "tuned"
         if self._tuned:
             torch.set_num_threads(max(1, job.threads // self.replicas))
-        self._rank = 0
-        if self.replicas > 1:
-            self._rank = _join()
+        self._rank = _join("nccl" if self.gpus else "gloo") if self.replicas > 1 else 0
+        self._device = torch.device("cpu")
+        if self.gpus:
+            self._device = torch.device("cuda", self._rank)
+            torch.cuda.set_device(self._device)
+            allow_tf32(job.trial.dtype == "tf32")
+            torch.backends.cudnn.benchmark = self._tuned
         self._dtype = torch.float64 if job.trial.dtype == "float64" else torch.float32
 
     def build(self) -> None:
@@ -71,9 +75,9 @@ class Torch(Engine):
 
         trained = self.graph.parameters()
         self._arrays: dict[str, Any] = {
-            name: torch.nn.Parameter(torch.zeros(array.shape, dtype=self._dtype))
+            name: torch.nn.Parameter(self._zero(array.shape))
             if name in trained
-            else torch.zeros(array.shape, dtype=self._dtype)
+            else self._zero(array.shape)
             for name, array in channels_first.from_graph(self.graph, self._zeros()).items()
         }
         if self._tuned:
@@ -93,6 +97,11 @@ class Torch(Engine):
             else trained_on
         )
 
+    def _zero(self, shape: tuple[int, ...] = ()) -> Any:
+        import torch
+
+        return torch.zeros(shape, dtype=self._dtype, device=self._device)
+
     def _zeros(self) -> Weights:
         return {n: np.zeros(each.shape, np.float32) for n, each in self.graph.arrays().items()}
 
@@ -111,12 +120,14 @@ class Torch(Engine):
             inputs = inputs.to(self._dtype)
             if not self._tuned:
                 inputs = inputs.permute(0, 3, 1, 2).contiguous()
-        return inputs, labels.to(self._dtype) if self.graph.binary() else labels
+        if self.graph.binary():
+            labels = labels.to(self._dtype)
+        return inputs.to(self._device), labels.to(self._device)
 
     def _batch(self, data: tuple[Any, Any], order: Order) -> tuple[Any, Any]:
         import torch
 
-        index = torch.from_numpy(order)
+        index = torch.from_numpy(order).to(self._device)
         x, y = data[0][index], data[1][index]
         return x.permute(0, 3, 1, 2) if self._tuned and x.ndim == 4 else x, y
 
@@ -151,11 +162,9 @@ class Torch(Engine):
         return channels_first.to_graph(self.graph, arrays)
 
     def train(self, order: Order, learning_rate: float) -> Totals:
-        import torch
-
         self._set_learning_rate(learning_rate)
-        loss_sum = torch.zeros((), dtype=self._dtype)
-        correct = torch.zeros((), dtype=torch.long)
+        loss_sum = self._zero()
+        correct = self._zero().long()
         for index in batches(order, self.job.trial.batch_size):
             self._optimizer.zero_grad(set_to_none=True)
             loss, right = self._differentiate(index)
@@ -211,8 +220,8 @@ class Torch(Engine):
         import torch
 
         samples = len(self._validation[1])
-        loss_sum = torch.zeros((), dtype=self._dtype)
-        correct = torch.zeros((), dtype=torch.long)
+        loss_sum = self._zero()
+        correct = self._zero().long()
         with torch.inference_mode():
             for index in batches(in_sequence(samples), self.job.trial.batch_size):
                 part = parts(index, self.replicas)[self._rank]
@@ -232,7 +241,7 @@ class Torch(Engine):
             self._arrays[name].copy_(value)
         arrays = {}
         for name, parameter in self._parameters.items():
-            arrays[name] = parameter.grad.numpy()
+            arrays[name] = parameter.grad.cpu().numpy()
             parameter.grad = None
         loss = self._totals(loss_sum, right, len(order)).loss
         return loss, channels_first.to_graph(self.graph, arrays)
@@ -251,9 +260,10 @@ class Torch(Engine):
         """Logits for a batch; while training, moving statistics move."""
         import torch
 
-        mixed = self.job.trial.dtype == "bfloat16"
         values = {"input": x}
-        with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
+        mixed = self.job.trial.dtype == "bfloat16"
+        device = self._device.type
+        with torch.autocast(device, torch.bfloat16) if mixed else contextlib.nullcontext():
             for node in self.graph.nodes:
                 inputs = [values[name] for name in node.inputs]
                 own = self._own.get(node.name, {})
@@ -270,8 +280,9 @@ class Torch(Engine):
             memory_format="channels last" if self._tuned else "channels first",
             data_path="tensors in memory, indexed",
             variables={},
-            versions={"torch": str(torch.__version__), "numpy": np.__version__},
-            device="cpu" + (f", {self.replicas} processes, gloo" if self.replicas > 1 else ""),
+            versions={"torch": str(torch.__version__), "numpy": np.__version__} | self._cuda(),
+            device=self._devices(),
+            tf32=torch.backends.cuda.matmul.allow_tf32 if self.gpus else None,
             determinism="deterministic algorithms "
             + ("only" if torch.are_deterministic_algorithms_enabled() else "not asked for"),
             notes=(
@@ -281,8 +292,34 @@ class Torch(Engine):
             ),
         )
 
+    def _cuda(self) -> dict[str, str]:
+        """Versions of the GPU's libraries."""
+        import torch
+
+        if not self.gpus:
+            return {}
+        return {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+
+    def _devices(self) -> str:
+        import torch
+
+        names = "cpu"
+        if self.gpus:
+            names = ", ".join(torch.cuda.get_device_name(each) for each in range(self.replicas))
+        if self.replicas == 1:
+            return names
+        return f"{names}, {self.replicas} processes, {torch.distributed.get_backend()}"
+
 
 ENGINES = (Torch,)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether GPUs may round what they multiply in float32; PyTorch lets convolutions, unasked."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _normalisation(graph: Graph, replicas: int) -> tuple[str, ...]:
@@ -292,7 +329,7 @@ def _normalisation(graph: Graph, replicas: int) -> tuple[str, ...]:
     return ("batch normalisation per device; the first one's moving statistics count",)
 
 
-def _join() -> int:
+def _join(backend: str) -> int:
     """Meet the trial's other processes by the variables of torchrun; gives the rank."""
     import torch
 
@@ -307,7 +344,7 @@ def _join() -> int:
         is_master=rank == 0,
         master_listen_fd=int(os.environ["MASTER_LISTENS"]) if rank == 0 else None,
     )
-    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=processes)
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=processes)
     return rank
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from velodrome import environment as environments
-from velodrome import failures
+from velodrome import failures, gpus
+from velodrome.devices import Devices
 from velodrome.environment import Environment
 from velodrome.job import (
     AnyEvent,
@@ -102,12 +103,13 @@ class _Worker:
         self, job: Job, environment: Environment, variables: dict[str, str], output: int
     ) -> None:
         self._events, theirs = os.pipe()
+        visible = gpus.visible(Devices.parse(job.trial.devices))
         self._process = subprocess.Popen(
             environments.command(environment, "velodrome.worker", str(theirs)),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env=environments.variables(environment) | variables,
+            env=environments.variables(environment) | visible | variables,
             pass_fds=(theirs,),
             start_new_session=True,
         )

@@ -194,7 +194,7 @@ def _verdict(
     def ended(status: Status, reason: str) -> Verdict:
         return msgspec.structs.replace(made, status=status, reason=reason)
 
-    if reason := engines.registry.get(trial.engine).unsupported(trial):
+    if reason := runner.unsupported(trial, this_machine()):
         return ended("unsupported", reason)
     for draw in range(DRAWS):
         reference = references.get(draw)

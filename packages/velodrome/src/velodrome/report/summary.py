@@ -1,7 +1,7 @@
 """From records to the rows of a table: repeats put together, engines ranked; pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from statistics import median
 from typing import Any, Literal, TypeVar
 
@@ -11,7 +11,7 @@ from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, common
 from velodrome.record import Record
 from velodrome.report.process import Process, Result
-from velodrome.report.words import RECIPE, line, words
+from velodrome.report.words import RECIPE, differing, line, words
 from velodrome.statistics import (
     LEVEL,
     Comparison,
@@ -334,7 +334,19 @@ def _parity(group: Group) -> list[str]:
 
 def answer(groups: Iterable[Group]) -> str:
     """One sentence a group: which engine was fastest, by how much, and how sure that is."""
-    return "\n".join(_answer(group) for group in groups)
+    by_workload: dict[str, list[Group]] = {}
+    for group in groups:
+        by_workload.setdefault(group.rows[0].trial.workload, []).append(group)
+    return "\n".join(
+        _answer(group, own)
+        for together in by_workload.values()
+        for group, own in zip(together, _own(together), strict=True)
+    )
+
+
+def _own(groups: Sequence[Group]) -> list[dict[str, str]]:
+    """What tells each group from the others, in words by field."""
+    return differing(shared(group.rows[0]) for group in groups)
 
 
 def headline(groups: Sequence[Group]) -> str:
@@ -358,10 +370,11 @@ def _leads(group: Group) -> bool:
     return comparison is not None and comparison.verdict == "slower"
 
 
-def _answer(group: Group) -> str:
+def _answer(group: Group, own: Container[str] = ()) -> str:
+    """Of a group that differs from others in its own fields."""
     fields = ("engine", "workload", "dataset", "devices", "batch_size")
     common = shared(group.rows[0])
-    where = line({field: common[field] for field in fields if field in common})
+    where = line({name: text for name, text in common.items() if name in fields or name in own})
     ranked = [row for row in group.rows if row.ranked]
     if not ranked:
         flagged = " at parity" if any(row.processes for row in group.rows) else ""

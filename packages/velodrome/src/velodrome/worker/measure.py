@@ -39,7 +39,10 @@ def measure(job: Job, emit: Emit) -> None:
 
 def _told(engine: Engine, gpus: tuple[int, ...]) -> dict[int, int]:
     """The framework's own figures, by the number of the GPU."""
-    return dict(zip(gpus, engine.device_memory(), strict=False)) if gpus else {}
+    if not gpus:
+        return {}
+    # Nothing is what a process tells of a GPU that another process of the trial trains on.
+    return {gpu: peak for gpu, peak in zip(gpus, engine.device_memory(), strict=False) if peak}
 
 
 def _first_step(engine: Engine, job: Job, samples: int) -> float:

@@ -1,0 +1,42 @@
+"""Which GPUs a trial gets, and what is said where it cannot have them."""
+
+import pytest
+
+from velodrome import gpus
+from velodrome.devices import Devices
+from velodrome.machine import Gpu
+
+
+def gpu(index: int, capability: str = "8.0") -> Gpu:
+    return Gpu(index=index, name="A100", memory=2**35, capability=capability, driver="580")
+
+
+def test_what_is_there_can_be_had() -> None:
+    present = (gpu(0), gpu(1), gpu(2))
+    for devices in ("cpu", "cpu:8", "gpu", "gpu:3", "gpu@0+2"):
+        assert gpus.missing("torch", Devices.parse(devices), present) is None
+
+
+@pytest.mark.parametrize(("devices", "lacks"), [("gpu:3", 2), ("gpu@1+5", 5)])
+def test_a_gpu_too_many_is_named(devices: str, lacks: int) -> None:
+    reason = gpus.missing("torch", Devices.parse(devices), (gpu(0), gpu(1)))
+    assert reason == f"{devices}: there is no GPU {lacks} on this machine (it has 2)"
+
+
+def test_a_machine_without_any_says_so() -> None:
+    assert "tells of none" in (gpus.missing("jax", Devices.parse("gpu"), ()) or "")
+
+
+def test_a_gpu_too_young_for_mxnet_is_named_with_the_reason() -> None:
+    present = (gpu(0), gpu(1, "9.0"))
+    assert gpus.missing("mxnet", Devices.parse("gpu@0"), present) is None
+    reason = gpus.missing("mxnet", Devices.parse("gpu:2"), present) or ""
+    assert "GPU 1, A100" in reason
+    assert "9.0" in reason
+
+
+@pytest.mark.parametrize(
+    ("devices", "seen"), [("gpu", "0"), ("gpu:2", "0,1"), ("gpu@3+1", "3,1"), ("cpu:2", "-1")]
+)
+def test_a_worker_sees_its_own_alone(devices: str, seen: str) -> None:
+    assert gpus.visible(Devices.parse(devices))["CUDA_VISIBLE_DEVICES"] == seen
