@@ -4,6 +4,7 @@ import keras
 import mxnet as mx
 import numpy as np
 import pytest
+from differences import weighted
 from keras import ops
 
 random = np.random.RandomState(0)
@@ -63,15 +64,9 @@ def test_gradient(name):
         pytest.skip("Keras has it from 3.15 on")
     function, *values = CASES[name]
 
-    def weighted(*tensors):
-        outputs = function(*tensors)
-        outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
-        weights = np.random.RandomState(1)
-        return sum(ops.sum(o * np.asarray(weights.rand(*o.shape), o.dtype)) for o in outputs)
-
     variables = [keras.Variable(value, dtype="float64") for value in values]
     with mx.autograd.record():
-        loss = weighted(*(v.value for v in variables))
+        loss = weighted(function, [v.value for v in variables])
     loss.backward()
     step = 1e-2
     for i, value in enumerate(values):
@@ -81,6 +76,6 @@ def test_gradient(name):
             for sign in (1, -1):
                 moved = [v.copy() for v in values]
                 moved[i][place] += sign * step
-                ends.append(float(weighted(*(ops.convert_to_tensor(m) for m in moved))))
+                ends.append(float(weighted(function, [ops.convert_to_tensor(m) for m in moved])))
             expected[place] = (ends[0] - ends[1]) / (2 * step)
         np.testing.assert_allclose(variables[i].grad.numpy(), expected, atol=2e-3, rtol=2e-3)

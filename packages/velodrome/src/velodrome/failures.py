@@ -13,6 +13,9 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
+# What is said of a thread for whose stack there is no room, or one too many.
+_NO_THREAD = "Resource temporarily unavailable"
+
 
 class Unsupported(Exception):
     """Raised by an engine for what it cannot run; its text is the reason."""
@@ -27,8 +30,13 @@ def tells_out_of_memory(text: str) -> bool:
     return _OUT_OF_MEMORY.search(text) is not None
 
 
-def of_exception(error: BaseException) -> tuple[FailureKind, str]:
-    """Kind and one-line reason of an exception that ended a trial."""
+def of_exception(error: BaseException, limited: bool = False) -> tuple[FailureKind, str]:
+    """Kind and one-line reason of an exception that ended a trial.
+
+    Args:
+        error: what was raised.
+        limited: whether the worker's address space was limited.
+    """
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     match error:
         case Unsupported():
@@ -37,7 +45,7 @@ def of_exception(error: BaseException) -> tuple[FailureKind, str]:
             return "diverged", str(error)
         case MemoryError():
             return "out-of-memory", reason
-        case _ if tells_out_of_memory(reason):
+        case _ if tells_out_of_memory(reason) or (limited and _NO_THREAD in reason):
             return "out-of-memory", reason
         case _:
             return "error", reason

@@ -1409,33 +1409,39 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
 def quantile(
     x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
-    x, q = convert_to_tensor(x), convert_to_tensor(q)
-    dtype = result_type(x.dtype, float) if not _is_float(x.dtype) else x.dtype
-    x, q = cast(x, dtype), cast(q, dtype)
+    x = _floating(x)
+    found = _quantile(x, q, axis, method, keepdims)
+    return where(any(isnan(x), axis, keepdims), float("nan"), found)
+
+
+def _quantile(x: Tensor, q: Any, axis: Any, method: str, keepdims: bool) -> Tensor:
+    """Return quantiles of the values that are not NaN, a new axis for those of `q` in front."""
+    q = cast(q, x.dtype)
     axes = tuple(range(x.ndim)) if axis is None else _axes(axis, x.ndim)
     kept = [a for a in range(x.ndim) if a not in axes]
     shape = tuple(x.shape[a] for a in kept)
     flat = reshape(transpose(x, kept + list(axes)), (*shape, -1))
-    count = flat.shape[-1]
-    ordered = sort(flat, -1)
-    place = multiply(ravel(q), count - 1)
+    ordered = sort(_replaced(flat, float("inf")), -1)
+    count = sum(cast(logical_not(isnan(flat)), x.dtype), -1, keepdims=True)
+    place = multiply(ravel(q), maximum(subtract(count, 1.0), 0.0))
+
+    def at(place: Tensor) -> Tensor:
+        return take_along_axis(ordered, cast(place, "int32"), -1)
+
     below, above = floor(place), ceil(place)
-    if method == "lower":
-        result = take(ordered, cast(below, "int32"), -1)
-    elif method == "higher":
-        result = take(ordered, cast(above, "int32"), -1)
-    elif method == "nearest":
-        result = take(ordered, cast(round(place), "int32"), -1)
-    else:
-        low, high = (take(ordered, cast(p, "int32"), -1) for p in (below, above))
-        if method == "midpoint":
-            result = multiply(add(low, high), 0.5)
-        else:
-            result = add(low, multiply(subtract(high, low), subtract(place, below)))
-    # A NaN anywhere is one in every quantile; NumPy sorts it last.
-    last = take(ordered, [count - 1], -1)
-    result = where(isnan(last), last, result)
-    result = moveaxis(result, -1, 0)
+    match method:
+        case "lower":
+            result = at(below)
+        case "higher":
+            result = at(above)
+        case "nearest":
+            result = at(round(place))
+        case "midpoint":
+            result = multiply(add(at(below), at(above)), 0.5)
+        case _:
+            low = at(below)
+            result = add(low, multiply(subtract(at(above), low), subtract(place, below)))
+    result = moveaxis(where(equal(count, 0.0), float("nan"), result), -1, 0)
     if keepdims:
         result = reshape(result, (-1, *[1 if a in axes else n for a, n in enumerate(x.shape)]))
     return reshape(result, q.shape + result.shape[1:])
@@ -1567,15 +1573,7 @@ nanargmin = _nan_arg(argmin, float("inf"))
 def nanquantile(
     x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
-    x, q = _floating(x), convert_to_tensor(q)
-    axes = None if axis is None else _axes(axis, x.ndim)
-    return host(
-        lambda v, p: np.asarray(
-            np.nanquantile(v, p, axis=axes, method=method, keepdims=keepdims)
-        ).astype(x.dtype),
-        x,
-        cast(q, "float64"),
-    )
+    return _quantile(_floating(x), q, axis, method, keepdims)
 
 
 def nanpercentile(

@@ -51,7 +51,7 @@ def main() -> int:
         (compare if job.comparison else measure)(job, emit)
     except Exception as error:
         traceback.print_exc()
-        kind, reason = failures.of_exception(error)
+        kind, reason = failures.of_exception(error, limited=job.memory_limit is not None)
         if kind == "error" and not imported:
             kind = "import"
         if ranks:
