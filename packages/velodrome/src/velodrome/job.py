@@ -17,12 +17,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         steps: training steps of one whole batch each, before a last pass of one and a half.
         variants: repetitions with every weight moved by `epsilon` and batches in other orders.
         epsilon: relative distance of neighbouring numbers in the trial's dtype.
+        learning_rate: of the steps; the last pass has the recipe's decay of it.
         answer: the `.npz` file to write.
     """
 
     steps: int
     variants: int
     epsilon: float
+    learning_rate: float
     answer: str
 
     def samples(self, batch_size: int) -> int:

@@ -101,6 +101,25 @@ class OtherEpsilon(Torch):
         )
 
 
+class Noisy(Torch):
+    """Is right on average only: every gradient and every step is off by up to a third."""
+
+    name = "fault-noise"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._rng = np.random.default_rng(0)
+
+    def train(self, order: Order, learning_rate: float) -> Totals:
+        return super().train(order, learning_rate * self._rng.uniform(0.7, 1.3))
+
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        loss, gradients = super().gradients(order)
+        return loss, {
+            name: each * self._rng.uniform(0.7, 1.3, each.shape) for name, each in gradients.items()
+        }
+
+
 ENGINES = (
     WeightsIgnored,
     BiasForgotten,
@@ -109,6 +128,7 @@ ENGINES = (
     LastBatchShort,
     PenaltyLeftOut,
     OtherEpsilon,
+    Noisy,
 )
 
 

@@ -3,6 +3,7 @@
 Every engine starts from the same weights and takes the same steps on the same batches, each in
 a process of its own. Losses, the gradient of each layer and the weights reached are held
 against a reference in float64. The exit status is 0 only if all engines are at parity.
+A comparison that was broken off goes on where it stopped.
 """
 
 from pathlib import Path
@@ -15,7 +16,9 @@ def command(
     workload: Annotated[str, typer.Argument(help="One or more workloads (lenet,mlp), or all.")],
     engine: Annotated[str | None, typer.Option(help="Engines; all of them unless given.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of one batch each.")] = 4,
-    batch_size: Annotated[str, typer.Option(help="Samples a step.")] = "16",
+    batch_size: Annotated[
+        str | None, typer.Option(help="Samples a step; 16, of large images 4, unless given.")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="Where the batches come from.")] = "synthetic",
     devices: Annotated[str | None, typer.Option(help="Such as cpu, gpu.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
@@ -26,6 +29,9 @@ def command(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and samples' order.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds an engine may take.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compare anew what the folder has a verdict on.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for verdicts; runs/parity-NAME unless given.")
     ] = None,
@@ -53,6 +59,6 @@ def command(
     wanted = study.load(names, given)
     folder = out or Path("runs") / f"parity-{wanted.name}"
     with watching() as observer:
-        verdicts = list(check.check(wanted, steps, folder, observer.note))
+        verdicts = list(check.check(wanted, steps, folder, observer.note, again=again))
     parity.show(verdicts, folder)
     return 0 if all(each.status == "parity" for each in verdicts) else 1

@@ -1,5 +1,6 @@
 """Run a comparison: references first, then each engine, each in a process of its own."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from velodrome import engines, environment, runner
+from velodrome import engines, environment, runner, workloads
 from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.executors import local
@@ -18,16 +19,20 @@ from velodrome.machine import this_machine
 from velodrome.parity import deviation, kernels, verdict
 from velodrome.parity.deviation import (
     EPSILON,
+    PATIENCE,
     Deviation,
     Quantity,
     deviations,
     differences,
     nearest,
+    unsteadiness,
+    vaguest,
     worst,
 )
 from velodrome.parity.kernels import Kernels
 from velodrome.parity.verdict import Status, Verdict
 from velodrome.study import Study
+from velodrome.trial import Trial
 
 # Two independent implementations in float64: the first is the reference, the second its witness.
 REFERENCES = ("torch", "jax")
@@ -43,10 +48,20 @@ DRAWS = 3
 Report = Callable[[str], None]
 
 
+# Samples a step; fewer where a layer gives more values than this for each of them.
+_SAMPLES, _FEW, _LARGE = 16, 4, 2**18
+
+# The unsteadiness from which steps are made shorter, how much at a time, and how often at most.
+_UNSTEADY = 1e-3
+_SHORTER = 16.0
+_TIMES = 4
+
+
 class _Reference(NamedTuple):
-    """The reference's quantities, or why there are none."""
+    """The reference's quantities at a learning rate, or why there are none."""
 
     quantities: Mapping[str, Quantity]
+    learning_rate: float
     problem: str = ""
 
 
@@ -57,24 +72,46 @@ class _Answer(NamedTuple):
     repeatable: bool | None
 
 
-def check(study: Study, steps: int, folder: Path, report: Report) -> Iterator[Verdict]:
+# What is not told a second time of the same trial; a failure may have been the machine's.
+_SETTLED = ("parity", "deviates", "inconclusive", "unsupported")
+
+
+def check(
+    study: Study, steps: int, folder: Path, report: Report, *, again: bool = False
+) -> Iterator[Verdict]:
     """Compare every configuration of a study with the reference; keep and give each verdict.
 
     Only the study's engines, workloads, devices, batch sizes, precisions, settings, recipe,
-    data set and seed matter.
+    data set and seed matter; without batch sizes each workload has one that suits it.
+
+    An engine that fails has a verdict that says so, and the next follows. What the folder has
+    a verdict on, of the same versions and code, is not compared again, so that a comparison
+    that was broken off goes on.
 
     Args:
         study: what to compare.
         steps: training steps of one batch each.
         folder: for verdicts and the workers' logs; verdicts are kept in the cache besides.
         report: takes a line of text at each stage.
+        again: compare anew what has a verdict too.
 
     Raises:
         UserError: before anything runs, whatever is wrong with the study.
     """
-    for together in _together(study, steps, folder):
+    known = [] if again else [each for each in verdict.read(folder) if each.status in _SETTLED]
+    jobs = list(_together(study, steps, folder))
+    total, number = sum(map(len, jobs)), 0
+    for together in jobs:
         references = _References(together[0], folder, study.timeout, report)
         for job in together:
+            number += 1
+            trial = job.trial
+            report(f"[{number}/{total}] {trial.workload}, batch {trial.batch_size}: {_who(trial)}")
+            before = [each for each in known if (each.trial, each.steps) == (trial, steps)]
+            if before:
+                report(f"  {_told(before[-1])} (as found before; --again compares anew)")
+                yield before[-1]
+                continue
             made = _verdict(job, references, folder, study.timeout, report)
             for place in (folder, verdict.everywhere()):
                 verdict.keep(made, place)
@@ -84,6 +121,10 @@ def check(study: Study, steps: int, folder: Path, report: Report) -> Iterator[Ve
 
 
 _ANSWERS = "answers"
+
+
+def _who(trial: Trial) -> str:
+    return f"{trial.engine} on {trial.devices}, {trial.settings}"
 
 
 def _told(made: Verdict) -> str:
@@ -99,8 +140,10 @@ def _together(study: Study, steps: int, folder: Path) -> Iterable[list[Job]]:
     machine = this_machine()
     for workload in study.workloads:
         one = msgspec.structs.replace(study, workloads=(workload,), epochs=(1,), repeats=1)
-        for batch_size in study.batch_sizes:
-            comparison = Comparison(steps=steps, variants=_VARIANTS, epsilon=0.0, answer="")
+        for batch_size in study.batch_sizes or (_batch_size(workload),):
+            comparison = Comparison(
+                steps=steps, variants=_VARIANTS, epsilon=0.0, learning_rate=0.0, answer=""
+            )
             samples = comparison.samples(batch_size)
             whole = msgspec.structs.replace(one, batch_sizes=(batch_size,), samples=samples)
             for job in sorted(runner.plan(whole, machine), key=lambda job: job.trial.engine):
@@ -110,6 +153,12 @@ def _together(study: Study, steps: int, folder: Path) -> Iterable[list[Job]]:
                 )
                 found.setdefault(key, []).append(prepared)
     return found.values()
+
+
+def _batch_size(workload: str) -> int:
+    """Samples enough for batch statistics that rounding does not carry away, but not for long."""
+    shapes = workloads.registry.get(workload).graph.shapes().values()
+    return _FEW if max(map(math.prod, shapes)) > _LARGE else _SAMPLES
 
 
 def _comparing(job: Job, comparison: Comparison, folder: Path) -> Job:
@@ -131,6 +180,13 @@ def _drawn(job: Job, draw: int, folder: Path) -> Job:
     return _comparing(msgspec.structs.replace(job, trial=trial), job.comparison, folder)
 
 
+def _at(job: Job, learning_rate: float) -> Job:
+    """The comparison in steps of that size."""
+    assert job.comparison is not None
+    comparison = msgspec.structs.replace(job.comparison, learning_rate=learning_rate)
+    return msgspec.structs.replace(job, comparison=comparison)
+
+
 class _References:
     """The reference of each draw, computed when it is first needed."""
 
@@ -146,33 +202,58 @@ class _References:
         if draw not in self._found:
             self._found[draw] = self._make(_drawn(self._job, draw, self._folder))
             if problem := self._found[draw].problem:
-                self._report(f"no reference: {problem}")
+                self._report(f"  no reference: {problem}")
         return self._found[draw]
 
     def _make(self, job: Job) -> _Reference:
-        answers = []
-        for name in REFERENCES:
-            self._report(f"{job.trial.workload}, batch {job.trial.batch_size}: {name} in float64")
-            trial = msgspec.structs.replace(
-                job.trial, engine=name, devices="cpu", dtype="float64", settings="tuned"
-            )
-            assert job.comparison is not None
-            asked = msgspec.structs.replace(job, trial=trial)
-            asked = _comparing(asked, job.comparison, self._folder)
-            try:
-                answer = _run(asked, self._folder, self._timeout, self._report)
-            except UserError as error:
-                return _Reference({}, f"{name} in float64: {error}")
-            if answer.outcome.kind is not None:
-                return _Reference({}, f"{name} in float64: {answer.outcome.reason}")
-            answers.append(answer.quantities)
-        first, second = answers
+        """Both references agreeing, in steps short enough for rounding to stay small."""
+        rate = job.trial.recipe.learning_rate
+        try:
+            first = self._answer(REFERENCES[0], job, rate)
+            for _ in range(_TIMES):
+                if unsteadiness(first) < _UNSTEADY:
+                    break
+                rate /= _SHORTER
+                first = self._answer(REFERENCES[0], job, rate)
+            second = self._answer(REFERENCES[1], job, rate)
+        except UserError as error:
+            return _Reference({}, rate, str(error))
         if different := differences(second, first):
-            return _Reference({}, f"{REFERENCES[1]} has {different}")
-        most = worst(deviations(second, first, EPSILON["float64"], job.trial.batch_size))
+            return _Reference({}, rate, f"{REFERENCES[1]} has {different}")
+        most = worst(deviations(second, first, "float64", job.trial.batch_size))
         if not most.excess <= 1.0:
-            return _Reference({}, f"{' and '.join(REFERENCES)} disagree in float64: {_off(most)}")
-        return _Reference(first)
+            both = " and ".join(REFERENCES)
+            return _Reference({}, rate, f"{both} disagree in float64: {_off(most)}")
+        return _Reference(_noisier(first, second), rate)
+
+    def _answer(self, name: str, job: Job, learning_rate: float) -> Mapping[str, Quantity]:
+        """What an engine finds in float64.
+
+        Raises:
+            UserError: it fails.
+        """
+        self._report(f"  reference: {name} in float64, learning rate {learning_rate:g}")
+        trial = msgspec.structs.replace(
+            job.trial, engine=name, devices="cpu", dtype="float64", settings="tuned"
+        )
+        assert job.comparison is not None
+        asked = _comparing(msgspec.structs.replace(job, trial=trial), job.comparison, self._folder)
+        asked = _at(asked, learning_rate)
+        try:
+            answer = _run(asked, self._folder, self._timeout, self._report)
+        except UserError as error:
+            raise UserError(f"{name} in float64: {error}") from None
+        if answer.outcome.kind is not None:
+            raise UserError(f"{name} in float64: {answer.outcome.reason}")
+        return answer.quantities
+
+
+def _noisier(first: Mapping[str, Quantity], second: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """The first's quantities, each with the larger of both noises."""
+    return {
+        name: Quantity(value, max(noise, second[name].noise))
+        for name, (value, noise) in first.items()
+    }
 
 
 def _off(most: Deviation) -> str:
@@ -197,32 +278,43 @@ def _verdict(
     if reason := runner.unsupported(trial, this_machine()):
         return ended("unsupported", reason)
     for draw in range(DRAWS):
-        reference = references.get(draw)
-        report(f"{trial.workload}, batch {trial.batch_size}: {trial.engine}, {trial.settings}")
+        reference, rate, problem = references.get(draw)
+        if problem:
+            return ended("no-reference", problem)
+        asked = _at(_drawn(job, draw, folder), rate)
         try:
-            answer = _run(_drawn(job, draw, folder), folder, timeout, report)
+            answer = _run(asked, folder, timeout, report)
         except UserError as error:
             return ended("import", str(error))
         made = msgspec.structs.replace(
             made,
             draws=draw + 1,
+            learning_rate=rate,
             ledger=answer.outcome.ledger,
             kernels=answer.kernels,
             repeatable=answer.repeatable,
         )
         if answer.outcome.kind is not None:
             return ended(answer.outcome.kind, answer.outcome.reason)
-        if reference.problem:
-            return ended("no-reference", reference.problem)
-        if different := differences(answer.quantities, reference.quantities):
+        if different := differences(answer.quantities, reference):
             return ended("deviates", f"it has {different}")
-        found = deviations(
-            answer.quantities, reference.quantities, EPSILON[trial.dtype], trial.batch_size
-        )
+        found = deviations(answer.quantities, reference, trial.dtype, trial.batch_size)
         made = msgspec.structs.replace(made, deviations=nearest(made.deviations, found))
-        if worst(made.deviations).excess <= 1.0:
+        most = worst(made.deviations)
+        if most.excess <= 1.0 and not vaguest(made.deviations).vague:
             return made
-    return ended("deviates", f"in {DRAWS} draws, {_off(worst(made.deviations))} at best")
+        report(f"  draw {draw + 1} of {DRAWS}: {most.quantity} at {most.excess:.2g} at best")
+    if most.excess > 1.0:
+        return ended("deviates", f"in {DRAWS} draws, {_off(most)} at best")
+    return ended("inconclusive", f"in {DRAWS} draws, {_vague(vaguest(made.deviations))}")
+
+
+def _vague(most: Deviation) -> str:
+    return (
+        f"the engine's own noise in the {most.quantity} is {most.noise:.1e} at best, "
+        f"{PATIENCE * most.vagueness:.2g} times what its arithmetic explains: within such a "
+        "tolerance a fault could hide"
+    )
 
 
 def _run(job: Job, folder: Path, timeout: float, report: Report) -> _Answer:

@@ -25,6 +25,13 @@ EPSILON: dict[DType, float] = {
 # How many times its own noise an engine may be away from the reference.
 ALLOWANCE = 64.0
 
+# How many times the noise that the reference foretells an engine's own may be. Beyond it the
+# tolerance would grow with the very fault that it is to catch.
+PATIENCE = 1000.0
+
+# Relative noise of float64 at which the reference is nothing but noise: zero, in exact arithmetic.
+_NOTHING = 1e-2
+
 
 class Quantity(NamedTuple):
     """Something that a worker computed.
@@ -48,17 +55,29 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
         error: distance from the reference.
         noise: what rounding does to it in this engine.
         tolerance: the largest error at which the engine is at parity.
+        limit: the largest tolerance that still proves something.
     """
 
     quantity: str
     error: float
     noise: float
     tolerance: float
+    limit: float
+
+    @property
+    def vague(self) -> bool:
+        """Whether the engine's own noise is so large that it may be the fault itself."""
+        return self.tolerance > self.limit
 
     @property
     def excess(self) -> float:
         """Error over tolerance: above one, this is not the same mathematics."""
         return self.error / self.tolerance
+
+    @property
+    def vagueness(self) -> float:
+        """Tolerance over limit."""
+        return self.tolerance / self.limit
 
     @property
     def kind(self) -> str:
@@ -82,34 +101,65 @@ def repeatable(path: Path) -> bool:
 
 
 def deviations(
-    found: Mapping[str, Quantity], reference: Mapping[str, Quantity], epsilon: float, samples: int
+    found: Mapping[str, Quantity], reference: Mapping[str, Quantity], dtype: DType, samples: int
 ) -> tuple[Deviation, ...]:
     """Compare what an engine found with the reference, quantity by quantity.
 
     Args:
         found: the engine's quantities; all that the reference has.
-        reference: the same in a more precise arithmetic.
-        epsilon: machine epsilon of the engine's arithmetic.
+        reference: the same in float64, with the noise that float64 has.
+        dtype: the engine's arithmetic.
         samples: samples behind an accuracy; it may be off by one of them.
     """
     return tuple(
-        _deviation(name, found[name], reference[name], epsilon, samples) for name in reference
+        _deviation(name, found[name], reference[name], dtype, samples) for name in reference
     )
 
 
 def _deviation(
-    name: str, found: Quantity, reference: Quantity, epsilon: float, samples: int
+    name: str, found: Quantity, reference: Quantity, dtype: DType, samples: int
 ) -> Deviation:
     scale = float(np.linalg.norm(reference.value)) or 1.0
     noise = found.noise / scale
-    # Nothing can be told closer than to an epsilon, nor an accuracy closer than to a sample.
-    least = 1.0 / samples / scale if "accuracy" in name else ALLOWANCE * epsilon
+    error = float(np.linalg.norm(found.value - reference.value)) / scale
+    if "accuracy" in name:
+        # It moves by whole samples, and by those that rounding was seen to move.
+        whole = 1.0 / samples / scale + noise
+        return Deviation(quantity=name, error=error, noise=noise, tolerance=whole, limit=whole)
+    # Nothing can be told closer than to an epsilon.
+    epsilon = EPSILON[dtype]
+    own = reference.noise / scale
+    limit = ALLOWANCE * PATIENCE * max(foretold(own, dtype), epsilon)
+    # What is not zero has to be told from zero.
+    limit = limit if own > _NOTHING else min(limit, 1.0)
     return Deviation(
         quantity=name,
-        error=float(np.linalg.norm(found.value - reference.value)) / scale,
+        error=error,
         noise=noise,
-        tolerance=max(ALLOWANCE * noise, least),
+        tolerance=ALLOWANCE * max(noise, epsilon),
+        limit=limit,
     )
+
+
+def foretold(noise: float, dtype: DType) -> float:
+    """What the noise of a quantity in float64 would be in another arithmetic.
+
+    To first order it goes with epsilon.
+    """
+    return noise * EPSILON[dtype] / EPSILON["float64"]
+
+
+def unsteadiness(reference: Mapping[str, Quantity]) -> float:
+    """Median of the relative noise that float32 has in the updates, as float64 foretells it.
+
+    Near one, the steps go wherever rounding takes them, and nothing can be compared.
+    """
+    noises = [
+        noise / scale
+        for name, (value, noise) in reference.items()
+        if name.startswith("update of ") and (scale := float(np.linalg.norm(value)))
+    ]
+    return foretold(float(np.median(noises)), "float32")
 
 
 def differences(found: Mapping[str, Quantity], reference: Mapping[str, Quantity]) -> str:
@@ -127,9 +177,12 @@ def differences(found: Mapping[str, Quantity], reference: Mapping[str, Quantity]
 
 
 def nearest(before: tuple[Deviation, ...], now: tuple[Deviation, ...]) -> tuple[Deviation, ...]:
-    """Of the same quantities in two draws, each where it is nearer to the reference."""
+    """Of the same quantities in two draws, each where it is nearer to the reference.
+
+    A draw in which it tells something goes before one in which it is vague.
+    """
     return tuple(
-        min(pair, key=lambda deviation: deviation.excess)
+        min(pair, key=lambda deviation: (deviation.vague, deviation.excess))
         for pair in zip(before or now, now, strict=True)
     )
 
@@ -137,3 +190,8 @@ def nearest(before: tuple[Deviation, ...], now: tuple[Deviation, ...]) -> tuple[
 def worst(all_of: Iterable[Deviation]) -> Deviation:
     """The one with the largest excess."""
     return max(all_of, key=lambda deviation: deviation.excess)
+
+
+def vaguest(all_of: Iterable[Deviation]) -> Deviation:
+    """The one whose tolerance is furthest beyond what proves something."""
+    return max(all_of, key=lambda deviation: deviation.vagueness)

@@ -17,7 +17,7 @@ from velodrome.trial import Trial
 SCHEMA = 1
 FILE = "parity.jsonl"
 
-Status = Literal["parity", "deviates", "no-reference"] | FailureKind
+Status = Literal["parity", "deviates", "inconclusive", "no-reference"] | FailureKind
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,13 +25,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         schema: version of this form.
-        status: `parity`; `deviates`; `no-reference` where the references failed or disagree;
-            or how the engine failed.
+        status: `parity`; `deviates`; `inconclusive` where the engine's own noise is too large
+            to tell; `no-reference` where the references failed or disagree; or how the engine
+            failed.
         reason: why it is not at parity, in a line.
         made: when, UTC, ISO 8601.
         trial: what was compared; its environment's hash names code and versions.
         steps: training steps of one batch each.
         draws: of weights and batches, that were compared.
+        learning_rate: of the steps, None if it never came that far: the recipe's, or less where
+            steps of that size go wherever rounding takes them.
         deviations: every quantity's distance from the reference, in the draw where it was
             nearest; empty if there is none.
         ledger: how the engine ran, None if it never came that far.
@@ -47,6 +50,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     trial: Trial
     steps: int
     draws: int = 0
+    learning_rate: float | None = None
     deviations: tuple[Deviation, ...] = ()
     ledger: Ledger | None = None
     kernels: tuple[Kernels, ...] = ()

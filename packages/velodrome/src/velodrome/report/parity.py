@@ -69,10 +69,17 @@ def show(verdicts: Sequence[Verdict], folder: Path) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
-    for each in together(verdicts):
-        console.print(_table(each))
-        for line in _reasons(each):
-            console.print(Text(line, style="yellow"), soft_wrap=True)
+    rows = _rows(verdicts)
+    if len(rows) > 1:
+        console.print(_overview(verdicts))
+        for row, found in rows.items():
+            for line in _reasons(found.values()):
+                console.print(Text(f"{row}, {line}", style="yellow"), soft_wrap=True)
+    else:
+        for each in together(verdicts):
+            console.print(_table(each))
+            for line in _reasons(each):
+                console.print(Text(line, style="yellow"), soft_wrap=True)
     path = folder / "parity.md"
     path.write_text(markdown(verdicts))
     console.print(_LEGEND, soft_wrap=True)
@@ -96,9 +103,54 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     for name, _ in COLUMNS:
         table.add_column(name, no_wrap=True)
     for verdict in verdicts:
-        style = {"parity": "green", "deviates": "bold red"}.get(verdict.status, "dim")
-        table.add_row(*(cell(verdict) for _, cell in COLUMNS), style=style)
+        table.add_row(*(cell(verdict) for _, cell in COLUMNS), style=_style(verdict))
     return table
+
+
+def _overview(verdicts: Sequence[Verdict]) -> Table:
+    """A row a workload, a column an engine."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    names = _engines(verdicts)
+    for name in ("", *names):
+        # Broken at the hyphen, eight engines fit a terminal.
+        table.add_column(name.replace("-", "-\n"))
+    for row, found in _rows(verdicts).items():
+        cells = [found.get(name) for name in names]
+        table.add_row(row, *(Text(_said(each), _style(each)) if each else "" for each in cells))
+    return table
+
+
+def _style(verdict: Verdict) -> str:
+    return {"parity": "green", "deviates": "bold red"}.get(verdict.status, "yellow")
+
+
+def _engines(verdicts: Iterable[Verdict]) -> list[str]:
+    return sorted({verdict.trial.engine for verdict in verdicts})
+
+
+def _rows(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict]]:
+    """By workload and whatever else differs, then by engine."""
+    verdicts = list(verdicts)
+    columns = zip(*map(_configuration, verdicts), strict=True)
+    varying = [len(set(column)) > 1 for column in columns]
+    rows: dict[str, dict[str, Verdict]] = {}
+    for each in verdicts:
+        others = zip(_configuration(each), varying, strict=True)
+        name = ", ".join([each.trial.workload, *(text for text, varies in others if varies)])
+        rows.setdefault(name, {})[each.trial.engine] = each
+    return rows
+
+
+def _configuration(verdict: Verdict) -> tuple[str, ...]:
+    trial = verdict.trial
+    return (
+        trial.devices,
+        f"batch {trial.batch_size}",
+        trial.dtype,
+        trial.settings,
+        trial.dataset,
+        f"{verdict.steps} steps",
+    )
 
 
 def _reasons(verdicts: Iterable[Verdict]) -> list[str]:
@@ -111,12 +163,22 @@ def _who(verdict: Verdict) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """The tables, and the relative error of every quantity on every engine."""
-    parts = ["# Parity\n", f"{_LEGEND[0].upper()}{_LEGEND[1:]}.\n"]
+    parts = ["# Parity\n", overview_table(verdicts), f"{_LEGEND[0].upper()}{_LEGEND[1:]}.\n"]
     for each in together(verdicts):
         parts += [f"## {title(each)}\n", summary_table(each)]
         parts += [f"- {line}" for line in _reasons(each)]
         parts += ["", _every_quantity(each)]
     return "\n".join(parts)
+
+
+def overview_table(verdicts: Sequence[Verdict]) -> str:
+    """Verdicts alone as Markdown: a row a workload, a column an engine."""
+    names = _engines(verdicts)
+    rows = [
+        [row, *(_said(found[name]) if name in found else "" for name in names)]
+        for row, found in _rows(verdicts).items()
+    ]
+    return _markdown(["", *names], rows)
 
 
 def summary_table(verdicts: Sequence[Verdict]) -> str:

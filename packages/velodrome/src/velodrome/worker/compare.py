@@ -64,12 +64,12 @@ def compare(job: Job, emit: Emit) -> None:
 
 def _passes(job: Job, comparison: Comparison) -> list[_Pass]:
     """Single batches, then a pass with a last batch that is not full, at a lowered rate."""
-    size, recipe = job.trial.batch_size, job.trial.recipe
+    size, rate = job.trial.batch_size, comparison.learning_rate
     order = np.arange(comparison.samples(size), dtype=np.int64)
     *whole, last = [order[begin : begin + size] for begin in range(0, len(order), size)]
     return [
-        *(_Pass((batch,), recipe.learning_rate) for batch in whole[:-1]),
-        _Pass((whole[-1], last), recipe.learning_rate * recipe.decay_factor),
+        *(_Pass((batch,), rate) for batch in whole[:-1]),
+        _Pass((whole[-1], last), rate * job.trial.recipe.decay_factor),
     ]
 
 
