@@ -9,7 +9,7 @@ from builders import trial
 from velodrome import engines, environment
 from velodrome.datasets.base import PreparedData
 from velodrome.executors import local
-from velodrome.executors.local import Outcome
+from velodrome.executors.base import Outcome
 from velodrome.job import Job
 from velodrome.trial import Settings
 from velodrome.workloads import registry

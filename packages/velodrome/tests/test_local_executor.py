@@ -17,7 +17,7 @@ from builders import trial
 from velodrome.datasets.base import PreparedData
 from velodrome.environment import Environment
 from velodrome.executors import local
-from velodrome.executors.local import Outcome
+from velodrome.executors.base import Outcome
 from velodrome.job import AnyEvent, Built, EpochDone, FirstStep, Imported, Job
 from velodrome.machine import usable_cpus
 from velodrome.trial import Trial

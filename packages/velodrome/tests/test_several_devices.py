@@ -15,7 +15,7 @@ from builders import trial
 from velodrome import engines, environment
 from velodrome.datasets.base import PreparedData
 from velodrome.executors import local
-from velodrome.executors.local import Outcome
+from velodrome.executors.base import Outcome
 from velodrome.job import AnyEvent, FirstStep, Job
 from velodrome.workloads import registry
 from velodrome.workloads.recipe import Recipe

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from velodrome import runner, store
+from velodrome.executors.base import Executor
 from velodrome.report import summary
 from velodrome.report.process import results
 from velodrome.report.summary import Group
@@ -13,13 +14,20 @@ from velodrome.statistics import Comparison, compare, half_width, repeats_to_add
 from velodrome.study import Study
 
 
-def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = False) -> None:
+def run(
+    study: Study,
+    folder: Path,
+    observer: Observer,
+    *,
+    retry_failed: bool = False,
+    executor: Executor | None = None,
+) -> None:
     """Run the study's repeats, then more of them until its `precision` or `max_repeats`.
 
     Raises:
         UserError: as `runner.run`.
     """
-    runner.run(study, folder, observer, retry_failed=retry_failed)
+    runner.run(study, folder, observer, retry_failed=retry_failed, executor=executor)
     wanted = study.precision
     if wanted is None:
         return
@@ -27,7 +35,7 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
         repeats = study.repeats + more
         observer.note(f"intervals wider than {wanted:.1%}: going on to {repeats} repeats")
         study = msgspec.structs.replace(study, repeats=repeats)
-        runner.run(study, folder, observer)
+        runner.run(study, folder, observer, executor=executor)
     widest = _widest(summary.groups(results(store.read(folder))))
     reached = "reached" if widest <= wanted else "not reached"
     observer.note(

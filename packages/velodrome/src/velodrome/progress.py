@@ -22,7 +22,8 @@ class Progress:
         self._console = console
         self._live = live
         self._began = time.monotonic()
-        self._epochs = self._epochs_done = self._trials = self._number = 0
+        self._epochs = self._epochs_done = self._trials = 0
+        self._numbers: dict[str, int] = {}
 
     def note(self, text: str) -> None:
         """Print a line."""
@@ -30,7 +31,7 @@ class Progress:
 
     def planned(self, done: int, jobs: list[Job]) -> None:
         """Say how much there is to do."""
-        self._began = time.monotonic()
+        self._numbers = {}
         self._trials = len(jobs)
         self._epochs = sum(job.trial.epochs for job in jobs)
         before = f", {done} done before" if done else ""
@@ -38,7 +39,9 @@ class Progress:
 
     def begun(self, job: Job) -> None:
         """Count the trial."""
-        self._number += 1
+        if not self._numbers:
+            self._began = time.monotonic()  # before it, environments may have been made
+        self._numbers.setdefault(job.trial.id, len(self._numbers) + 1)
         self._show(job, "starting")
 
     def event(self, job: Job, event: AnyEvent) -> None:
@@ -63,7 +66,9 @@ class Progress:
     def ended(self, record: Record) -> None:
         """Leave a line for the trial."""
         trial = record.trial
-        text = f"{self._place()} {_title(trial.engine, trial.workload, trial.batch_size)}  "
+        text = (
+            f"{self._place(record.id)} {_title(trial.engine, trial.workload, trial.batch_size)}  "
+        )
         if record.failure:
             text += f"{record.status}: {record.failure.reason}"
             self._epochs_done += trial.epochs - len(record.epochs)
@@ -76,14 +81,14 @@ class Progress:
     def _show(self, job: Job, text: str) -> None:
         trial = job.trial
         title = _title(trial.engine, trial.workload, trial.batch_size)
-        line = f"{self._place()} {title}  {text}{self._time_left()}"
+        line = f"{self._place(trial.id)} {title}  {text}{self._time_left()}"
         if self._live:
             self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
         elif "epoch" in text:
             self._console.print(Text(line), soft_wrap=True)
 
-    def _place(self) -> str:
-        return f"[{self._number}/{self._trials}]"
+    def _place(self, trial: str) -> str:
+        return f"[{self._numbers[trial]}/{self._trials}]"
 
     def _time_left(self) -> str:
         if not self._epochs_done:

@@ -1,23 +1,30 @@
 """Run a study: from its configurations to trials, and from trials to records."""
 
 import random
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from velodrome import ceiling, datasets, engines, environment, gpus, steadiness, workloads, yaml
+from velodrome import datasets, engines, environment, workloads, yaml
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
-from velodrome.environment import Environment, Kind, Pins
+from velodrome.environment import Kind, Pins
 from velodrome.errors import UserError
-from velodrome.executors import local
-from velodrome.executors.local import Outcome
+from velodrome.executors import here, local
+from velodrome.executors.base import (
+    AnyHappening,
+    Begun,
+    Ended,
+    Executor,
+    Note,
+    Outcome,
+    Task,
+    Told,
+)
 from velodrome.job import AnyEvent, Job
-from velodrome.machine import Machine, one_cpu_a_core, this_machine, usable_cpus
-from velodrome.record import Failure, FailureKind, Record, Steadiness
+from velodrome.machine import Machine, this_machine
+from velodrome.record import Failure, Record
 from velodrome.store import MACHINE, STUDY, Store, read
 from velodrome.study import Configuration, Study, configurations
 from velodrome.trial import Trial
@@ -117,14 +124,9 @@ def _job(
         graph=workload.graph,
         data=data,
         threads=machine.cores,
-        cpus=_cpus(trial),
+        cpus=here.cpus(trial),
         memory_limit=_bytes(study.memory_limit),
     )
-
-
-def _cpus(trial: Trial) -> tuple[int, ...]:
-    """A processor of each core when tuned; a framework left alone gets all there are."""
-    return one_cpu_a_core() if trial.settings == "tuned" else usable_cpus()
 
 
 def _hash(of: Trial | Configuration, pins: Pins) -> str:
@@ -135,11 +137,9 @@ def _hash(of: Trial | Configuration, pins: Pins) -> str:
         return ""
 
 
-def unsupported(trial: Trial, machine: Machine) -> str | None:
-    """Why the trial's engine cannot run it on that machine, or None."""
-    engine = engines.registry.get(trial.engine)
-    devices = Devices.parse(trial.devices)
-    return engine.unsupported(trial) or gpus.missing(engine.framework, devices, machine.gpus)
+def _unsupported(trial: Trial) -> str | None:
+    """Why the trial's engine cannot run it, or None."""
+    return engines.registry.get(trial.engine).unsupported(trial)
 
 
 def _place(of: Trial | Configuration) -> tuple[str, Kind]:
@@ -147,8 +147,22 @@ def _place(of: Trial | Configuration) -> tuple[str, Kind]:
     return engines.registry.get(of.engine).framework, Devices.parse(of.devices).kind
 
 
-def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = False) -> Store:
+def run(
+    study: Study,
+    folder: Path,
+    observer: Observer,
+    *,
+    retry_failed: bool = False,
+    executor: Executor | None = None,
+) -> Store:
     """Run what is missing of the study in that folder.
+
+    Args:
+        study: what to run.
+        folder: the run folder; whatever executor began it.
+        observer: who watches.
+        retry_failed: whether to run failed trials once more.
+        executor: where trials run; this machine, one at a time, unless given.
 
     Raises:
         UserError: before anything runs, whatever is wrong with the study or the folder.
@@ -163,97 +177,84 @@ def run(study: Study, folder: Path, observer: Observer, *, retry_failed: bool = 
             msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
         )
         todo = [job for job in jobs if store.missing(job.trial.id, retry_failed)]
-        places = _environments(todo, study.pins, machine, observer.note)
         observer.planned(len(jobs) - len(todo), todo)
-        if todo and (unsteady := steadiness.check()):
-            observer.note(unsteady)
-        after = steadiness.probe()
+        ends = _Ends(study, store, observer)
+        tasks = []
         for job in todo:
-            observer.begun(job)
-            before, record = after, _record(job, study, store, machine, places, observer)
-            if record.clocks:
-                after = steadiness.probe()
-                around = Steadiness(before=before, after=after)
-                record = msgspec.structs.replace(
-                    record, steadiness=around, ceiling=_ceiling(job, machine, places)
+            if reason := _unsupported(job.trial):
+                observer.begun(job)
+                outcome = Outcome(kind="unsupported", reason=reason)
+                ends.keep(
+                    job,
+                    Ended(trial=job.trial.id, started=here.now(), outcome=outcome, machine=machine),
                 )
-            store.append(record)
-            observer.ended(record)
+            else:
+                tasks.append(_task(job, study, store))
+        if tasks:
+            known = {task.id: task.job for task in tasks}
+            chosen = executor or here.Here()
+            chosen.run(tasks, lambda happening: ends.take(happening, known), folder)
     return store
 
 
-Places = dict[tuple[str, Kind], Environment | UserError]
+def _task(job: Job, study: Study, store: Store) -> Task:
+    attempt = store.attempts(job.trial.id) + 1
+    log = store.folder / "logs" / f"{job.trial.short_id}-{attempt}.log"
+    return Task(job=job, pins=study.pins, timeout=study.timeout, log=str(log.absolute()))
 
 
-def _environments(
-    jobs: list[Job], pins: Pins, machine: Machine, note: Callable[[str], None]
-) -> Places:
-    """Have every environment that the jobs need; the error in place of one that cannot be had."""
-    made: Places = {}
-    for job in jobs:
-        place = _place(job.trial)
-        if place not in made and not unsupported(job.trial, machine):
-            try:
-                made[place] = environment.ensure(*place, pins, report=note)
-            except UserError as error:
-                note(str(error))
-                made[place] = error
-    return made
+class _Ends:
+    """Takes what an executor tells: to the observer, and what has ended to the disk."""
+
+    def __init__(self, study: Study, store: Store, observer: Observer) -> None:
+        self._study = study
+        self._store = store
+        self._observer = observer
+
+    def take(self, happening: AnyHappening, jobs: dict[str, Job]) -> None:
+        """Pass it on."""
+        match happening:
+            case Note():
+                self._observer.note(happening.text)
+            case Begun():
+                self._observer.begun(jobs[happening.trial])
+            case Told():
+                self._observer.event(jobs[happening.trial], happening.event)
+            case Ended():
+                self.keep(jobs[happening.trial], happening)
+
+    def keep(self, job: Job, ended: Ended) -> None:
+        """Write the record of a trial."""
+        record = _record(job, ended, self._study, self._store)
+        self._store.append(record)
+        self._observer.ended(record)
 
 
-def _ceiling(job: Job, machine: Machine, places: Places) -> float | None:
-    """Of the trial's devices in its dtype."""
-    place = places.get(_place(job.trial))
-    if not isinstance(place, Environment):
-        return None
-    return ceiling.measured(machine, job.trial.dtype, Devices.parse(job.trial.devices), place)
-
-
-def _record(
-    job: Job,
-    study: Study,
-    store: Store,
-    machine: Machine,
-    places: Places,
-    observer: Observer,
-) -> Record:
-    trial = job.trial
-    place = _place(trial)
-    record = Record(
+def _record(job: Job, ended: Ended, study: Study, store: Store) -> Record:
+    trial, outcome = job.trial, ended.outcome
+    failure = None
+    if outcome.kind is not None:
+        command = f"velodrome trial {store.folder} {trial.short_id}"
+        failure = Failure(reason=outcome.reason, last_lines=outcome.last_lines, command=command)
+    return Record(
         id=trial.id,
         attempt=store.attempts(trial.id) + 1,
-        status="ok",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        status=outcome.kind or "ok",
+        started=ended.started,
         trial=trial,
-        environment=_told(place, study.pins),
-        machine=machine,
+        environment=_told(_place(trial), study.pins),
+        machine=ended.machine,
         site=study.site,
         note=job.data.note,
-    )
-
-    def failed(kind: FailureKind, reason: str, last_lines: tuple[str, ...] = ()) -> Record:
-        command = f"velodrome trial {store.folder} {trial.short_id}"
-        failure = Failure(reason=reason, last_lines=last_lines, command=command)
-        return msgspec.structs.replace(record, status=kind, failure=failure)
-
-    if reason := unsupported(trial, machine):
-        return failed("unsupported", reason)
-    ready = places[place]
-    if isinstance(ready, UserError):
-        return failed("import", str(ready))
-    log = store.folder / "logs" / f"{trial.short_id}-{record.attempt}.log"
-    outcome = _outcome(job, ready, study.timeout, log, observer)
-    record = msgspec.structs.replace(
-        record,
         ledger=outcome.ledger,
         clocks=outcome.clocks,
         epochs=outcome.epochs,
         memory=outcome.memory,
         placement=outcome.placement,
+        steadiness=ended.steadiness,
+        ceiling=ended.ceiling,
+        failure=failure,
     )
-    if outcome.kind is not None:
-        return failed(outcome.kind, outcome.reason, outcome.last_lines)
-    return record
 
 
 def _told(place: tuple[str, Kind], pins: Pins) -> dict[str, str]:
@@ -294,7 +295,7 @@ def again(folder: Path, short_id: str, memory_limit: float | None) -> tuple[Job,
         graph=workload.graph,
         data=data,
         threads=this_machine().cores,
-        cpus=_cpus(trial),
+        cpus=here.cpus(trial),
         memory_limit=_bytes(memory_limit),
     )
     return job, pins
@@ -309,12 +310,6 @@ def run_alone(job: Job, pins: Pins, timeout: float, log: Path, observer: Observe
     observer.planned(0, [job])
     observer.begun(job)
     place = environment.ensure(*_place(job.trial), pins, report=observer.note)
-    return _outcome(job, place, timeout, log, observer)
-
-
-def _outcome(
-    job: Job, place: Environment, timeout: float, log: Path, observer: Observer
-) -> Outcome:
     engine = engines.registry.get(job.trial.engine)
     return local.run(
         job,

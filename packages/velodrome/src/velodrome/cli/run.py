@@ -58,9 +58,15 @@ def command(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run failed trials once more.")
     ] = False,
+    executor: Annotated[
+        str, typer.Option(help="Where trials run; NAME or NAME://PLACE.")
+    ] = "local",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trials side by side, never two on a device.")
+    ] = None,
 ) -> int:
     """Read the study, run what is missing of it, report."""
-    from velodrome import planner, report, study
+    from velodrome import executors, planner, report, study
     from velodrome.arguments import assignments, several
     from velodrome.progress import watching
 
@@ -94,6 +100,7 @@ def command(
     given = {key: value for key, value in changes.items() if value not in (None, [], {})}
     wanted = study.load(target, given)
     folder = out or Path("runs") / wanted.name
+    where = executors.named(executor, jobs)
     with watching() as observer:
-        planner.run(wanted, folder, observer, retry_failed=retry_failed)
+        planner.run(wanted, folder, observer, retry_failed=retry_failed, executor=where)
     return report.show([folder])

@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from velodrome import environment as environments
 from velodrome import failures, gpus
 from velodrome.devices import Devices
 from velodrome.environment import Environment
+from velodrome.executors.base import Outcome
 from velodrome.job import (
     AnyEvent,
     Built,
@@ -31,23 +30,10 @@ from velodrome.job import (
     decode_event,
     to_json,
 )
-from velodrome.record import Clocks, Epoch, FailureKind, Ledger, Memory, Placement
+from velodrome.record import Clocks, FailureKind
 
 _LAST_LINES = 20
 _LAST_BYTES = 16_384
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a trial; the parts as in `Record`."""
-
-    kind: FailureKind | None
-    reason: str
-    last_lines: tuple[str, ...]
-    clocks: Clocks
-    ledger: Ledger | None
-    epochs: tuple[Epoch, ...]
-    memory: Memory | None
-    placement: Placement | None
 
 
 def run(
@@ -58,6 +44,7 @@ def run(
     timeout: float,
     log: Path,
     on_event: Callable[[AnyEvent], None],
+    stop: int | None = None,
 ) -> Outcome:
     """Train the job in a fresh process and wait for its end.
 
@@ -68,6 +55,7 @@ def run(
         timeout: seconds after which the worker and all its children are killed.
         log: where the worker's standard output and error go.
         on_event: called for every event as it comes.
+        stop: a descriptor; when it can be read, the worker is killed as at its timeout.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     oom_kills = _oom_kills()
@@ -76,7 +64,7 @@ def run(
         worker = _Worker(job, environment, variables, output.fileno())
         events: list[AnyEvent] = []
         try:
-            timed_out = not worker.follow(begin + timeout, events, on_event)
+            timed_out = not worker.follow(begin + timeout, events, on_event, stop)
         finally:
             worker.end()
     last_words = _end_of(log)
@@ -133,15 +121,20 @@ class _Worker:
         os.close(self._at_end)
 
     def follow(
-        self, deadline: float, events: list[AnyEvent], on_event: Callable[[AnyEvent], None]
+        self,
+        deadline: float,
+        events: list[AnyEvent],
+        on_event: Callable[[AnyEvent], None],
+        stop: int | None,
     ) -> bool:
-        """Take in events until the worker ends; False if the deadline passed first."""
+        """Take in events until the worker ends; False if it was to stop or was late first."""
+        stops = [] if stop is None else [stop]
         unread = b""
         while True:
             readable, _, _ = select.select(
-                [self._events, self._ended], [], [], max(0.0, deadline - time.monotonic())
+                [self._events, self._ended, *stops], [], [], max(0.0, deadline - time.monotonic())
             )
-            if not readable:
+            if not readable or stop in readable:
                 return False
             if self._events not in readable:
                 return True
@@ -149,7 +142,7 @@ class _Worker:
             if not chunk:
                 # Closed, but the process may still be on its way out.
                 remaining = max(0.0, deadline - time.monotonic())
-                return bool(select.select([self._ended], [], [], remaining)[0])
+                return self._ended in select.select([self._ended, *stops], [], [], remaining)[0]
             *lines, unread = (unread + chunk).split(b"\n")
             for line in lines:
                 events.append(decode_event(line))

@@ -13,7 +13,7 @@ from velodrome import engines, environment, runner, workloads
 from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.executors import local
-from velodrome.executors.local import Outcome
+from velodrome.executors.base import Outcome
 from velodrome.job import Comparison, Job
 from velodrome.machine import this_machine
 from velodrome.parity import deviation, kernels, verdict

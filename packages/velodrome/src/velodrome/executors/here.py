@@ -1,0 +1,224 @@
+"""Trials on this machine: one after the other, or side by side where they share no device."""
+
+import os
+import queue
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from velodrome import ceiling, engines, environment, steadiness
+from velodrome.devices import Devices
+from velodrome.environment import Environment, Kind, Pins
+from velodrome.errors import UserError
+from velodrome.executors import local
+from velodrome.executors.base import Begun, Ended, Executor, Note, Outcome, Task, Tell, Told
+from velodrome.machine import Machine, one_cpu_a_core, this_machine, usable_cpus
+from velodrome.record import Steadiness
+from velodrome.trial import Trial
+
+_Place = tuple[str, Kind, Pins]
+
+
+class Here(Executor):
+    """This machine."""
+
+    name = "local"
+    summary = "this machine, one trial at a time unless --jobs allows more"
+
+    def __init__(self, place: str = "", jobs: int | None = None) -> None:
+        """Take `jobs` trials at a time, one unless given.
+
+        Raises:
+            UserError: a place was given; it is always here.
+        """
+        if place:
+            raise UserError(f"local is this machine and takes no place; '{place}' was given")
+        self._jobs = jobs or 1
+
+    def run(self, tasks: Sequence[Task], tell: Tell, folder: Path) -> None:
+        """As `Executor.run`."""
+        if tasks and (unsteady := steadiness.check()):
+            tell(Note(text=unsteady))
+        if self._jobs > 1 and any(_devices(task).kind == "cpu" for task in tasks):
+            tell(
+                Note(
+                    text="trials on cpu train on all processors, so they run one at a time "
+                    f"whatever --jobs; of those on GPUs, up to {self._jobs} side by side"
+                )
+            )
+        run(tasks, tell, self._jobs)
+
+
+EXECUTORS = (Here,)
+
+
+class _Ready(NamedTuple):
+    """A task and the environment it runs in."""
+
+    task: Task
+    place: Environment
+
+    @property
+    def devices(self) -> Devices:
+        """What it trains on."""
+        return _devices(self.task)
+
+
+class _Ran(NamedTuple):
+    """A process that has ended."""
+
+    task: Task
+    outcome: Outcome | BaseException
+
+
+class _Running(NamedTuple):
+    """A process that runs."""
+
+    ready: _Ready
+    thread: threading.Thread
+    started: str
+    before: float
+
+
+def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1) -> None:
+    """Run tasks that are meant for this machine's processors and data.
+
+    Each trial is followed by a thread of its own that blocks until its worker reports; this
+    one blocks until a thread does. Nothing polls.
+
+    Args:
+        tasks: what to run.
+        tell: called in this thread.
+        jobs: most trials at a time.
+    """
+    machine = this_machine()
+    places = _environments(tasks, tell)
+    waiting: list[_Ready] = []
+    for task in tasks:
+        place = places[_place(task)]
+        if isinstance(place, UserError):
+            tell(Begun(trial=task.id))
+            outcome = Outcome(kind="import", reason=str(place))
+            tell(Ended(trial=task.id, started=now(), outcome=outcome, machine=machine))
+        else:
+            waiting.append(_Ready(task, place))
+    running: dict[str, _Running] = {}
+    happened: queue.SimpleQueue[Told | _Ran] = queue.SimpleQueue()
+    stop, stopping = os.pipe()
+    try:
+        reading = steadiness.probe() if waiting else 0.0
+        while waiting or running:
+            in_use = [each.ready.devices for each in running.values()]
+            for ready in _free(waiting, in_use)[: jobs - len(running)]:
+                waiting.remove(ready)
+                tell(Begun(trial=ready.task.id))
+                thread = threading.Thread(target=_follow, args=(*ready, happened, stop))
+                running[ready.task.id] = _Running(ready, thread, now(), reading)
+                thread.start()
+            news = happened.get()
+            if isinstance(news, Told):
+                tell(news)
+                continue
+            if isinstance(news.outcome, BaseException):
+                raise news.outcome
+            ran = running.pop(news.task.id)
+            ran.thread.join()
+            reading = steadiness.probe()
+            tell(
+                Ended(
+                    trial=news.task.id,
+                    started=ran.started,
+                    outcome=news.outcome,
+                    machine=machine,
+                    steadiness=Steadiness(before=ran.before, after=reading),
+                    ceiling=_ceiling(ran.ready, machine),
+                )
+            )
+    finally:
+        os.close(stopping)
+        for each in running.values():
+            each.thread.join()
+        os.close(stop)
+
+
+def _free(waiting: Iterable[_Ready], in_use: list[Devices]) -> list[_Ready]:
+    """Those that can start together, none before an earlier one that wants the same device."""
+    found = []
+    wanted = list(in_use)
+    for ready in waiting:
+        if not any(_share(ready.devices, other) for other in wanted):
+            found.append(ready)
+        wanted.append(ready.devices)
+    return found
+
+
+def _share(one: Devices, other: Devices) -> bool:
+    """Whether two trials would disturb each other: on a CPU, one takes all processors."""
+    return "cpu" in (one.kind, other.kind) or not set(one.gpus).isdisjoint(other.gpus)
+
+
+def _follow(
+    task: Task,
+    place: Environment,
+    happened: "queue.SimpleQueue[Told | _Ran]",
+    stop: int,
+) -> None:
+    trial = task.job.trial
+    try:
+        outcome = local.run(
+            task.job,
+            place,
+            variables=engines.registry.get(trial.engine).variables(
+                trial.settings, task.job.threads
+            ),
+            timeout=task.timeout,
+            log=Path(task.log),
+            on_event=lambda event: happened.put(Told(trial=task.id, event=event)),
+            stop=stop,
+        )
+    except BaseException as error:
+        happened.put(_Ran(task, error))
+    else:
+        happened.put(_Ran(task, outcome))
+
+
+def cpus(trial: Trial) -> tuple[int, ...]:
+    """A processor of each core when tuned; a framework left alone gets all there are."""
+    return one_cpu_a_core() if trial.settings == "tuned" else usable_cpus()
+
+
+def now() -> str:
+    """As `Record.started` has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _devices(task: Task) -> Devices:
+    return Devices.parse(task.job.trial.devices)
+
+
+def _place(task: Task) -> _Place:
+    framework = engines.registry.get(task.job.trial.engine).framework
+    return framework, _devices(task).kind, task.pins
+
+
+def _environments(tasks: Iterable[Task], tell: Tell) -> dict[_Place, Environment | UserError]:
+    """Have every environment that the tasks need; the error in place of one not to be had."""
+    made: dict[_Place, Environment | UserError] = {}
+    for task in tasks:
+        place = _place(task)
+        if place not in made:
+            try:
+                made[place] = environment.ensure(*place, report=lambda text: tell(Note(text=text)))
+            except UserError as error:
+                tell(Note(text=str(error)))
+                made[place] = error
+    return made
+
+
+def _ceiling(ready: _Ready, machine: Machine) -> float | None:
+    """Of the machine in the trial's dtype; so far of CPUs only."""
+    if ready.place.kind != "cpu":
+        return None
+    return ceiling.measured(machine, ready.task.job.trial.dtype, ready.place)
