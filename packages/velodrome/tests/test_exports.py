@@ -14,7 +14,7 @@ from test_cli import velodrome
 from velodrome import record as records
 from velodrome.errors import UserError
 from velodrome.exports import curves, mlflow, parquet, tensorboard, text
-from velodrome.exports.extras import extra
+from velodrome.extras import extra
 from velodrome.record import Record
 from velodrome.report.process import results
 

@@ -8,6 +8,7 @@ from velodrome import environment, gpus
 from velodrome.devices import Devices
 from velodrome.environment import Environment
 from velodrome.home import home
+from velodrome.lock import locked
 from velodrome.machine import Machine
 
 
@@ -28,23 +29,24 @@ def measured(machine: Machine, dtype: str, devices: Devices, place: Environment)
         place = environment.describe("torch", devices.kind)
     first = Devices(devices.kind, indices=devices.gpus[:1] or None)
     path = home() / "ceilings.json"
-    known: dict[str, float] = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
     key = " ".join((machine.digest(), dtype, *_model(machine, first), place.framework))
-    if key not in known:
-        arguments = (dtype, devices.kind, str(machine.cores))
-        answer = subprocess.run(
-            environment.command(place, "velodrome.engines.ceiling", *arguments),
-            env=environment.variables(place) | gpus.visible(first),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if answer.returncode:
-            return None
-        known[key] = float(answer.stdout.split()[-1])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.encode(known))
+    # Trials of another study, or of another node that shares the folder, may end just now.
+    with locked(path.with_suffix(".lock")):
+        known: dict[str, float] = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
+        if key not in known:
+            arguments = (dtype, devices.kind, str(machine.cores))
+            answer = subprocess.run(
+                environment.command(place, "velodrome.engines.ceiling", *arguments),
+                env=environment.variables(place) | gpus.visible(first),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if answer.returncode:
+                return None
+            known[key] = float(answer.stdout.split()[-1])
+            path.write_bytes(msgspec.json.encode(known))
     return known[key] * max(1, len(devices.gpus))
 
 

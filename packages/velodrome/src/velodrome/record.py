@@ -13,7 +13,7 @@ from velodrome.trial import Trial
 SCHEMA = 1
 
 FailureKind = Literal[
-    "unsupported", "import", "out-of-memory", "crash", "timeout", "diverged", "error"
+    "unsupported", "import", "out-of-memory", "crash", "timeout", "diverged", "error", "lost"
 ]
 Status = Literal["ok"] | FailureKind
 

@@ -137,11 +137,6 @@ def _hash(of: Trial | Configuration, pins: Pins) -> str:
         return ""
 
 
-def _unsupported(trial: Trial) -> str | None:
-    """Why the trial's engine cannot run it, or None."""
-    return engines.registry.get(trial.engine).unsupported(trial)
-
-
 def _place(of: Trial | Configuration) -> tuple[str, Kind]:
     """Framework and kind of the environment that a trial runs in."""
     return engines.registry.get(of.engine).framework, Devices.parse(of.devices).kind
@@ -181,7 +176,7 @@ def run(
         ends = _Ends(study, store, observer)
         tasks = []
         for job in todo:
-            if reason := _unsupported(job.trial):
+            if reason := engines.registry.get(job.trial.engine).unsupported(job.trial):
                 observer.begun(job)
                 outcome = Outcome(kind="unsupported", reason=reason)
                 ends.keep(

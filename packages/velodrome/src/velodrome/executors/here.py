@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from velodrome import ceiling, engines, environment, steadiness
+from velodrome import ceiling, engines, environment, gpus, steadiness
 from velodrome.devices import Devices
 from velodrome.environment import Environment, Kind, Pins
 from velodrome.errors import UserError
@@ -94,16 +94,19 @@ def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1) -> None:
         jobs: most trials at a time.
     """
     machine = this_machine()
-    places = _environments(tasks, tell)
+    able = [task for task in tasks if not unsupported(task.job.trial, machine)]
+    places = _environments(able, tell)
     waiting: list[_Ready] = []
     for task in tasks:
-        place = places[_place(task)]
-        if isinstance(place, UserError):
-            tell(Begun(trial=task.id))
+        if reason := unsupported(task.job.trial, machine):
+            outcome = Outcome(kind="unsupported", reason=reason)
+        elif isinstance(place := places[_place(task)], UserError):
             outcome = Outcome(kind="import", reason=str(place))
-            tell(Ended(trial=task.id, started=now(), outcome=outcome, machine=machine))
         else:
             waiting.append(_Ready(task, place))
+            continue
+        tell(Begun(trial=task.id))
+        tell(Ended(trial=task.id, started=now(), outcome=outcome, machine=machine))
     running: dict[str, _Running] = {}
     happened: queue.SimpleQueue[Told | _Ran] = queue.SimpleQueue()
     stop, stopping = os.pipe()
@@ -184,6 +187,13 @@ def _follow(
         happened.put(_Ran(task, outcome))
 
 
+def unsupported(trial: Trial, machine: Machine) -> str | None:
+    """Why the trial's engine cannot run it on that machine, or None."""
+    engine = engines.registry.get(trial.engine)
+    devices = Devices.parse(trial.devices)
+    return engine.unsupported(trial) or gpus.missing(engine.framework, devices, machine.gpus)
+
+
 def cpus(trial: Trial) -> tuple[int, ...]:
     """A processor of each core when tuned; a framework left alone gets all there are."""
     return one_cpu_a_core() if trial.settings == "tuned" else usable_cpus()
@@ -218,7 +228,5 @@ def _environments(tasks: Iterable[Task], tell: Tell) -> dict[_Place, Environment
 
 
 def _ceiling(ready: _Ready, machine: Machine) -> float | None:
-    """Of the machine in the trial's dtype; so far of CPUs only."""
-    if ready.place.kind != "cpu":
-        return None
-    return ceiling.measured(machine, ready.task.job.trial.dtype, ready.place)
+    """Of the trial's devices in its dtype."""
+    return ceiling.measured(machine, ready.task.job.trial.dtype, ready.devices, ready.place)

@@ -5,7 +5,7 @@ from typing import Any
 
 from velodrome.errors import UserError
 from velodrome.exports import curves
-from velodrome.exports.extras import extra
+from velodrome.extras import extra
 from velodrome.report.process import Result
 
 _AT_ONCE = 1000  # metrics that MLflow takes in one request

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from velodrome.exports.extras import extra
+from velodrome.extras import extra
 from velodrome.report import results_csv
 from velodrome.report.process import Result
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from velodrome.exports import curves
-from velodrome.exports.extras import extra
+from velodrome.extras import extra
 from velodrome.report.process import Result
 
 

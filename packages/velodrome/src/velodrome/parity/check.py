@@ -12,7 +12,7 @@ import msgspec
 from velodrome import engines, environment, runner, workloads
 from velodrome.devices import Devices
 from velodrome.errors import UserError
-from velodrome.executors import local
+from velodrome.executors import here, local
 from velodrome.executors.base import Outcome
 from velodrome.job import Comparison, Job
 from velodrome.machine import this_machine
@@ -275,7 +275,7 @@ def _verdict(
     def ended(status: Status, reason: str) -> Verdict:
         return msgspec.structs.replace(made, status=status, reason=reason)
 
-    if reason := runner.unsupported(trial, this_machine()):
+    if reason := here.unsupported(trial, this_machine()):
         return ended("unsupported", reason)
     for draw in range(DRAWS):
         reference, rate, problem = references.get(draw)

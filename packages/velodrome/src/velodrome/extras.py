@@ -1,4 +1,4 @@
-"""Libraries that only an export needs."""
+"""Libraries that only some of velodrome needs, brought by an extra."""
 
 import importlib
 from types import ModuleType
@@ -21,6 +21,5 @@ def extra(module: str, name: str) -> ModuleType:
     except ImportError as error:
         library = module.partition(".")[0]
         raise UserError(
-            f"this export needs {library}, which is not here ({error}): "
-            f"pip install 'velodrome[{name}]'"
+            f"this needs {library}, which is not here ({error}): pip install 'velodrome[{name}]'"
         ) from None

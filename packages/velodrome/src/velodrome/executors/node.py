@@ -1,0 +1,64 @@
+"""A trial that another machine has sent here: run with what this machine has."""
+
+import platform
+from pathlib import Path
+
+import msgspec
+
+from velodrome import datasets, engines, environment, workloads
+from velodrome.datasets.base import PreparedData
+from velodrome.devices import Devices
+from velodrome.errors import UserError
+from velodrome.executors import here
+from velodrome.executors.base import Begun, Ended, Note, Outcome, Task, Tell
+from velodrome.machine import this_machine
+from velodrome.trial import Trial
+
+
+def run(task: Task, tell: Tell) -> None:
+    """Run it on this machine's processors, with its data and environment made here if need be.
+
+    Args:
+        task: what to run; its log is written here.
+        tell: called in this thread for whatever happens, with `Ended` at last.
+    """
+    node = platform.node()
+
+    def note(text: str) -> None:
+        tell(Note(text=f"{node}: {text}"))
+
+    machine = this_machine()
+    job, trial = task.job, task.job.trial
+    try:
+        _check_environment(task, note)
+        data = _data(trial, job.data)
+    except UserError as error:
+        tell(Begun(trial=task.id))
+        outcome = Outcome(kind="import", reason=f"{node}: {error}")
+        tell(Ended(trial=task.id, started=here.now(), outcome=outcome, machine=machine))
+        return
+    placed = msgspec.structs.replace(job, threads=machine.cores, cpus=here.cpus(trial), data=data)
+    here.run([msgspec.structs.replace(task, job=placed)], tell)
+
+
+def _check_environment(task: Task, note: environment.Report) -> None:
+    """Have the trial's environment, and it be the one that the trial is named after."""
+    trial = task.job.trial
+    framework = engines.registry.get(trial.engine).framework
+    made = environment.ensure(framework, Devices.parse(trial.devices).kind, task.pins, report=note)
+    if made.hash != trial.environment:
+        raise UserError(
+            f"{framework}'s environment is another here than where the study was planned: "
+            "have the same velodrome and the same Python (all three numbers) on both"
+        )
+
+
+def _data(trial: Trial, planned: PreparedData) -> PreparedData:
+    """The data where it lies on this machine."""
+    if Path(planned.folder).is_dir():
+        return planned
+    takes = workloads.registry.get(trial.workload).takes()
+    found = datasets.get(trial.dataset).prepare(takes, trial.samples)
+    if found.fingerprint != planned.fingerprint:
+        raise UserError(f"{trial.dataset} is not the data here that the study was planned with")
+    return found

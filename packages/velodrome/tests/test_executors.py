@@ -1,0 +1,157 @@
+"""The same study by every executor: the same table, whatever dies in the middle."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from test_runner import Silent
+from velodrome import executors, report, runner, store
+from velodrome.environment import Environment
+from velodrome.job import AnyEvent, EpochDone, Job
+from velodrome.record import Record
+from velodrome.study import parse
+
+STUDY = parse(
+    {
+        "name": "small",
+        "workloads": "mlp",
+        "dataset": "digits",
+        "engines": "mxnet",
+        "batch_sizes": [32, 64, 128],
+        "epochs": [1, 2],
+        "samples": 300,
+        "repeats": 2,
+    }
+)
+
+
+class Watching(Silent):
+    """Keeps all that it is told, and does something once so many trials have ended."""
+
+    def __init__(self, after: int = -1, then: Any = None) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+        self.begins: list[str] = []
+        self.events: list[AnyEvent] = []
+        self._after = after
+        self._then = then
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def begun(self, job: Job) -> None:
+        self.begins.append(job.trial.id)
+
+    def event(self, job: Job, event: AnyEvent) -> None:
+        self.events.append(event)
+        if self._then and len(self.records) >= self._after and isinstance(event, EpochDone):
+            then, self._then = self._then, None
+            then()
+
+
+def measured(folder: Path) -> list[tuple[str, ...]]:
+    """All that a table tells and that does not depend on the clock."""
+    report.show([folder])
+    with (folder / "results.csv").open(newline="") as file:
+        return sorted(
+            tuple(row[name] for name in ("id", "attempt", "status", "accuracy", "loss"))
+            for row in csv.DictReader(file)
+        )
+
+
+@pytest.fixture(scope="module")
+def by_local(mxnet_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study's folder as this machine filled it."""
+    folder = tmp_path_factory.mktemp("local") / "run"
+    runner.run(STUDY, folder, Silent())
+    assert {record.status for record in store.read(folder)} == {"ok"}
+    return folder
+
+
+def whole(records: list[Record]) -> None:
+    """Each has what the local executor keeps of a trial."""
+    for record in records:
+        assert record.steadiness is not None
+        assert record.ceiling is not None
+        assert record.placement is not None
+        assert record.ledger is not None
+
+
+def test_a_study_that_began_here_goes_on_by_submitit_though_a_job_is_killed(
+    by_local: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("submitit", reason="velodrome[slurm] is not installed")
+    folder = tmp_path / "run"
+    half = msgspec.structs.replace(STUDY, repeats=1)
+    runner.run(half, folder, Silent())
+    assert len(store.read(folder)) == 6
+
+    def kill() -> None:
+        """The job in the middle of a trial, as a node that dies would."""
+        for child in psutil.Process().children(recursive=True):
+            if "submitit.core._submit" in " ".join(child.cmdline()):
+                child.kill()
+
+    watched = Watching(2, kill)
+    runner.run(STUDY, folder, watched, executor=executors.named("submitit-local", None))
+    assert any("is submitted again" in note for note in watched.notes)
+    assert len(set(watched.begins)) == 6
+    assert len(watched.begins) == 7
+    whole(watched.records)
+    assert measured(folder) == measured(by_local)
+
+
+def test_what_submitit_loses_again_and_again_is_a_row(
+    mxnet_environment: Environment, tmp_path: Path
+) -> None:
+    pytest.importorskip("submitit", reason="velodrome[slurm] is not installed")
+
+    class Killing(Watching):
+        def begun(self, job: Job) -> None:
+            super().begun(job)
+            for child in psutil.Process().children(recursive=True):
+                if "submitit.core._submit" in " ".join(child.cmdline()):
+                    child.kill()
+
+    study = msgspec.structs.replace(STUDY, batch_sizes=(32,), epochs=(500,), repeats=1)
+    watched = Killing()
+    runner.run(study, tmp_path / "run", watched, executor=executors.named("submitit-local", None))
+    (record,) = store.read(tmp_path / "run")
+    assert record.status == "lost"
+    assert record.failure is not None
+    assert "3 jobs lost" in record.failure.reason
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster of two nodes on this machine, and a head that runs nothing."""
+    ray = pytest.importorskip("ray", reason="velodrome[ray] is not installed")
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def test_ray_loses_nothing_when_a_node_is_killed(
+    by_local: Path, cluster: Any, tmp_path: Path
+) -> None:
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(2)]
+    watched = Watching(4, lambda: cluster.remove_node(nodes[0], allow_graceful=False))
+    folder = tmp_path / "run"
+    runner.run(STUDY, folder, watched, executor=executors.named(f"ray://{cluster.address}", None))
+    assert any("goes to another node" in note for note in watched.notes)
+    assert len(set(watched.begins)) == 12
+    whole(watched.records)
+    assert measured(folder) == measured(by_local)
+    logs = [path.name for path in (folder / "logs").iterdir()]
+    assert sorted(logs) == sorted(f"{record.id[:12]}-1.log" for record in watched.records)
