@@ -12,7 +12,7 @@ import pytest
 from test_runner import Silent
 from velodrome import executors, report, runner, store
 from velodrome.environment import Environment
-from velodrome.job import AnyEvent, EpochDone, Job
+from velodrome.job import AnyEvent, Job
 from velodrome.record import Record
 from velodrome.study import parse
 
@@ -31,7 +31,7 @@ STUDY = parse(
 
 
 class Watching(Silent):
-    """Keeps all that it is told, and does something once so many trials have ended."""
+    """Keeps all that it is told, and does something at the first start after so many ends."""
 
     def __init__(self, after: int = -1, then: Any = None) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class Watching(Silent):
 
     def begun(self, job: Job) -> None:
         self.begins.append(job.trial.id)
+        if self._then and len(self.records) >= self._after:
+            then, self._then = self._then, None
+            then()
 
     def event(self, job: Job, event: AnyEvent) -> None:
         self.events.append(event)
-        if self._then and len(self.records) >= self._after and isinstance(event, EpochDone):
-            then, self._then = self._then, None
-            then()
 
 
 def measured(folder: Path) -> list[tuple[str, ...]]:
