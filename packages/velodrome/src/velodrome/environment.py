@@ -141,7 +141,7 @@ class _Inspection(msgspec.Struct, frozen=True):
 
 def frameworks(kind: Kind) -> list[str]:
     """Frameworks that an environment can be made for, and those adopted."""
-    pinned = {path.stem for path in (PINNED / kind).glob("*.txt")}
+    pinned = {path.stem for folder in _pinned() for path in (folder / kind).glob("*.txt")}
     adopted = {path.stem for path in (home() / "environments" / "adopted" / kind).glob("*.json")}
     return sorted(pinned | adopted)
 
@@ -571,7 +571,15 @@ def _adopted(framework: str, kind: Kind) -> Path:
 
 
 def _requirements(framework: str, kind: Kind) -> Path:
-    return PINNED / kind / f"{framework}.txt"
+    name = f"{kind}/{framework}.txt"
+    return next((path for folder in _pinned() if (path := folder / name).exists()), PINNED / name)
+
+
+def _pinned() -> list[Path]:
+    """Folders of pinned files: ours, then `environments/` of packages that bring engines."""
+    points = engines.registry.plugins().values()
+    packages = dict.fromkeys(point.module.partition(".")[0] for point in points)
+    return [PINNED, *(Path(str(files(package))) / "environments" for package in packages)]
 
 
 def _marker(folder: Path) -> Path:

@@ -1,9 +1,10 @@
-"""Things with names, found by listing the modules of a package."""
+"""Things with names, found by listing the modules of a package, and those that plug-ins bring."""
 
 import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, Protocol, TypeVar
 
 from velodrome.errors import UserError
@@ -31,6 +32,12 @@ Item = TypeVar("Item", bound=Named)
 class Registry(Generic[Item]):
     """The items in `attribute` of every module of a package that has it.
 
+    Another distribution adds a module of its own by an entry point in the group that is called
+    as the package is, such as `velodrome.engines`.
+
+    Attributes:
+        broken: why a plug-in's items are not there, by the name of its entry point.
+
     Args:
         kind: what an item is called in messages, such as "workload".
         package: full name of the package whose modules are listed.
@@ -42,6 +49,8 @@ class Registry(Generic[Item]):
         self._package = package
         self._attribute = attribute
         self._items: dict[str, Item] | None = None
+        self._plugins: dict[str, EntryPoint] = {}
+        self.broken: dict[str, str] = {}
 
     def all(self) -> dict[str, Item]:
         """Every item by name, in the order of the names."""
@@ -52,8 +61,30 @@ class Registry(Generic[Item]):
                 for module in pkgutil.iter_modules(paths)
             ]
             items = [item for module in modules for item in getattr(module, self._attribute, ())]
-            self._items = {item.name: item for item in sorted(items, key=lambda item: item.name)}
+            found = {item.name: item for item in items}
+            for point in sorted(entry_points(group=self._package)):
+                self._plug_in(point, found)
+            self._items = dict(sorted(found.items()))
         return self._items
+
+    def _plug_in(self, point: EntryPoint, found: dict[str, Item]) -> None:
+        """Add a plug-in's items; one that is broken must not take the others with it."""
+        try:
+            items: tuple[Item, ...] = getattr(point.load(), self._attribute)
+        except Exception as error:
+            self.broken[point.name] = f"{type(error).__name__}: {error}"
+            return
+        for item in items:
+            if item.name in found:
+                self.broken[point.name] = f"there is another {self._kind} '{item.name}'"
+            else:
+                found[item.name] = item
+                self._plugins[item.name] = point
+
+    def plugins(self) -> dict[str, EntryPoint]:
+        """Which of the items plug-ins bring, and by which entry point."""
+        self.all()
+        return self._plugins
 
     def get(self, name: str) -> Item:
         """The item of that name.
@@ -64,4 +95,6 @@ class Registry(Generic[Item]):
         try:
             return self.all()[name]
         except KeyError:
-            raise unknown(self._kind, name, self.all()) from None
+            error = unknown(self._kind, name, self.all())
+            lost = [f"; plug-in '{point}' is broken: {why}" for point, why in self.broken.items()]
+            raise UserError("".join([str(error), *lost])) from None

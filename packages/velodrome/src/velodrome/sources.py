@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from velodrome.engines import OWN
+from velodrome.engines import OWN, registry
 
 # All of velodrome that runs in a worker. It may import nothing else of velodrome (a test sees
 # to it), and a change to anything else makes no result stale.
@@ -82,11 +82,22 @@ def sources(framework: str) -> Sources:
     files = dict(_package("velodrome", WORKER))
     if own := os.environ.get(OWN):
         files |= {f"velodrome/engines/{path.name}": path.read_bytes() for path in _modules(own)}
+    for point in _plugins(framework):
+        files |= dict(_package(point.module.partition(".")[0]))
+        if point.dist is not None:
+            files |= dict(_metadata(point.dist))
     backend = _backend() if framework == "mxnet" else None
     if backend is not None:
         files |= dict(_package(_BACKEND_PACKAGE))
         files |= dict(_metadata(backend))
     return Sources(files)
+
+
+def _plugins(framework: str) -> list[EntryPoint]:
+    """What brings engines of a framework; a worker finds them as the harness does."""
+    found = registry.all()
+    points = registry.plugins().items()
+    return sorted({point for name, point in points if found[name].framework == framework})
 
 
 def _modules(folder: str) -> list[Path]:

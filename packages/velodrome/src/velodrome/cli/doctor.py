@@ -37,6 +37,8 @@ def command(
     _table("machine", _machine(machine))
     _table("environments", _environments(surveys, bool(machine.gpus)))
     _table("engines", _engines(obstacles))
+    if plugins := list(_plugins()):
+        _table("plug-ins", iter(plugins))
     if machine.gpus:
         _table("gpus", _gpus(machine))
     _table("data sets", _datasets())
@@ -133,6 +135,22 @@ def _obstacle(engine: "type[Engine]", survey: "Survey | None", load: bool) -> st
 def _engines(obstacles: dict[str, str | None]) -> Iterator[tuple[str, str]]:
     for name, obstacle in obstacles.items():
         yield name, "can run" if obstacle is None else f"cannot run: {obstacle}"
+
+
+def _plugins() -> Iterator[tuple[str, str]]:
+    """What other packages bring, and which of it is broken."""
+    from velodrome import datasets, engines, workloads
+
+    for kind, registry in (
+        ("engine", engines.registry),
+        ("workload", workloads.registry),
+        ("data set", datasets.registry),
+    ):
+        for name, point in registry.plugins().items():
+            version = f" {point.dist.version}" if point.dist else ""
+            yield name, f"{kind}, by {point.dist.name if point.dist else point.module}{version}"
+        for name, why in registry.broken.items():
+            yield name, f"broken: {why}"
 
 
 def _gpus(machine: "Machine") -> Iterator[tuple[str, str]]:
