@@ -44,6 +44,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         memory_limit: address space of the worker in bytes, None for no limit.
         dropout: whether dropout layers drop; without, training repeats to the last digit.
         comparison: what to compute for a comparison; None to measure.
+        dropped: the `.npz` file to write what dropout does to; None not to look at it.
     """
 
     trial: Trial
@@ -54,6 +55,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: int | None = None
     dropout: bool = True
     comparison: Comparison | None = None
+    dropped: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,5 +1,6 @@
 """Engines with one fault each, such as real ones have had; a comparison must catch them all."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from velodrome.engines.base import Order, Totals
 from velodrome.engines.torch import Torch
 from velodrome.job import Job
 from velodrome.workloads.graph import Weights
+from velodrome.workloads.layers import Dropout
 
 
 class WeightsIgnored(Torch):
@@ -120,6 +122,64 @@ class Noisy(Torch):
         }
 
 
+class ShareKept(Torch):
+    """Takes dropout's rate for the share to keep."""
+
+    name = "fault-dropout-kept"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(msgspec.structs.replace(job, graph=_rates(job, lambda rate: 1.0 - rate)))
+
+
+class NotScaled(Torch):
+    """Hands on what dropout keeps as it is."""
+
+    name = "fault-dropout-not-scaled"
+
+    def build(self) -> None:
+        import torch
+
+        whole = torch.nn.functional.dropout
+        torch.nn.functional.dropout = lambda x, p, training: (
+            whole(x, p, training) * (1.0 - p if training else 1.0)
+        )
+        super().build()
+
+
+class SameMask(Torch):
+    """Draws its masks from the same seed in every epoch."""
+
+    name = "fault-dropout-repeated"
+
+    def train(self, order: Order, learning_rate: float) -> Totals:
+        import torch
+
+        torch.manual_seed(0)
+        return super().train(order, learning_rate)
+
+
+class DropsAlways(Torch):
+    """Drops in inference too."""
+
+    name = "fault-dropout-in-inference"
+
+    def build(self) -> None:
+        import torch
+
+        drop = torch.nn.functional.dropout
+        torch.nn.functional.dropout = lambda x, p, training: drop(x, p, True)
+        super().build()
+
+
+class NothingDropped(Torch):
+    """Leaves dropout out."""
+
+    name = "fault-dropout-left-out"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(msgspec.structs.replace(job, dropout=False))
+
+
 ENGINES = (
     WeightsIgnored,
     BiasForgotten,
@@ -129,7 +189,23 @@ ENGINES = (
     PenaltyLeftOut,
     OtherEpsilon,
     Noisy,
+    ShareKept,
+    NotScaled,
+    SameMask,
+    DropsAlways,
+    NothingDropped,
 )
+
+
+def _rates(job: Job, changed: Callable[[float], float]) -> Any:
+    """The job's graph with other rates of dropout."""
+    nodes = tuple(
+        msgspec.structs.replace(node, layer=Dropout(rate=changed(node.layer.rate)))
+        if isinstance(node.layer, Dropout)
+        else node
+        for node in job.graph.nodes
+    )
+    return msgspec.structs.replace(job.graph, nodes=nodes)
 
 
 def _changed(job: Job, name: str, **changes: Any) -> Any:

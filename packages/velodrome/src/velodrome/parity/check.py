@@ -16,7 +16,7 @@ from velodrome.executors import here, local
 from velodrome.executors.base import Outcome
 from velodrome.job import Comparison, Job
 from velodrome.machine import this_machine
-from velodrome.parity import deviation, kernels, verdict
+from velodrome.parity import deviation, dropout, kernels, verdict
 from velodrome.parity.deviation import (
     EPSILON,
     PATIENCE,
@@ -302,7 +302,7 @@ def _verdict(
         made = msgspec.structs.replace(made, deviations=nearest(made.deviations, found))
         most = worst(made.deviations)
         if most.excess <= 1.0 and not vaguest(made.deviations).vague:
-            return made
+            return _with_dropout(made, job, folder, timeout, report)
         report(f"  draw {draw + 1} of {DRAWS}: {most.quantity} at {most.excess:.2g} at best")
     if most.excess > 1.0:
         return ended("deviates", f"in {DRAWS} draws, {_off(most)} at best")
@@ -317,26 +317,62 @@ def _vague(most: Deviation) -> str:
     )
 
 
+def _with_dropout(made: Verdict, job: Job, folder: Path, timeout: float, report: Report) -> Verdict:
+    """The verdict on an engine at parity without dropout, with what its dropout does."""
+    for rate in dropout.rates(job.graph):
+        answer = (folder / _ANSWERS / f"{job.trial.short_id}-dropout.npz").absolute()
+        asked = dropout.job(job, rate, answer)
+        log = _log(job, folder, f"dropout-{rate:g}")
+        outcome = _outcome(asked, {}, folder, timeout, log, report)
+        if outcome.kind is not None:
+            reason = f"dropout at {rate:g}: {outcome.reason}"
+            return msgspec.structs.replace(made, status=outcome.kind, reason=reason)
+        seen = dropout.read(answer, rate, job.trial.dtype)
+        answer.unlink()
+        made = msgspec.structs.replace(made, dropout=(*made.dropout, seen))
+        if seen.problem:
+            reason = f"dropout at {rate:g} {seen.problem}"
+            return msgspec.structs.replace(made, status="deviates", reason=reason)
+    return made
+
+
 def _run(job: Job, folder: Path, timeout: float, report: Report) -> _Answer:
     assert job.comparison is not None
     answer = Path(job.comparison.answer)
-    answer.parent.mkdir(parents=True, exist_ok=True)
-    trial = job.trial
-    name = f"{trial.workload}-{trial.engine}-{trial.settings}-{trial.dtype}-{trial.short_id}"
-    log = folder / "logs" / f"{name}.log"
-    engine = engines.registry.get(trial.engine)
-    kind = Devices.parse(trial.devices).kind
-    outcome = local.run(
-        job,
-        environment.ensure(engine.framework, kind, report=report),
-        variables=engine.variables(trial.settings, job.threads) | kernels.VARIABLES,
-        timeout=timeout,
-        log=log,
-        on_event=lambda event: None,
-    )
+    log = _log(job, folder, job.trial.short_id)
+    outcome = _outcome(job, kernels.VARIABLES, folder, timeout, log, report)
     done = outcome.kind is None
     found = deviation.read(answer) if done else {}
     repeatable = deviation.repeatable(answer) if done else None
     answer.unlink(missing_ok=True)
     ran = kernels.read(log) if log.exists() else ()
     return _Answer(outcome, found, ran, repeatable)
+
+
+def _log(job: Job, folder: Path, what: str) -> Path:
+    trial = job.trial
+    name = f"{trial.workload}-{trial.engine}-{trial.settings}-{trial.dtype}-{what}"
+    return folder / "logs" / f"{name}.log"
+
+
+def _outcome(
+    job: Job,
+    variables: Mapping[str, str],
+    folder: Path,
+    timeout: float,
+    log: Path,
+    report: Report,
+) -> Outcome:
+    """Run a job in its engine's environment, with the engine's variables and these."""
+    (folder / _ANSWERS).mkdir(parents=True, exist_ok=True)
+    trial = job.trial
+    engine = engines.registry.get(trial.engine)
+    kind = Devices.parse(trial.devices).kind
+    return local.run(
+        job,
+        environment.ensure(engine.framework, kind, report=report),
+        variables={**engine.variables(trial.settings, job.threads), **variables},
+        timeout=timeout,
+        log=log,
+        on_event=lambda event: None,
+    )

@@ -10,6 +10,7 @@ import msgspec
 from velodrome.errors import UserError
 from velodrome.home import home
 from velodrome.parity.deviation import Deviation
+from velodrome.parity.dropout import Dropped
 from velodrome.parity.kernels import Kernels
 from velodrome.record import FailureKind, Ledger
 from velodrome.trial import Trial
@@ -37,6 +38,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             steps of that size go wherever rounding takes them.
         deviations: every quantity's distance from the reference, in the draw where it was
             nearest; empty if there is none.
+        dropout: what its dropout was seen to do, at each of the workload's rates; empty if it has
+            none, or the engine is not at parity without it.
         ledger: how the engine ran, None if it never came that far.
         kernels: the compute libraries that really ran.
         repeatable: whether the same process found the same to the last bit when it computed
@@ -52,6 +55,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     draws: int = 0
     learning_rate: float | None = None
     deviations: tuple[Deviation, ...] = ()
+    dropout: tuple[Dropped, ...] = ()
     ledger: Ledger | None = None
     kernels: tuple[Kernels, ...] = ()
     repeatable: bool | None = None

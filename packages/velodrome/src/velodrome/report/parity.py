@@ -157,6 +157,17 @@ def _reasons(verdicts: Iterable[Verdict]) -> list[str]:
     return [f"{_who(each)}: {each.reason}" for each in verdicts if each.reason]
 
 
+def _dropout(verdicts: Iterable[Verdict]) -> list[str]:
+    return [
+        f"{_who(each)}: dropout at {seen.rate:g} drops {seen.dropped:.3f} of the values, "
+        f"multiplies the others by {seen.scale:.3f}, draws its masks anew, and drops nothing in "
+        "inference"
+        for each in verdicts
+        for seen in each.dropout
+        if not seen.problem
+    ]
+
+
 def _who(verdict: Verdict) -> str:
     return f"{verdict.trial.engine} on {verdict.trial.devices}"
 
@@ -166,7 +177,7 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
     parts = ["# Parity\n", overview_table(verdicts), f"{_LEGEND[0].upper()}{_LEGEND[1:]}.\n"]
     for each in together(verdicts):
         parts += [f"## {title(each)}\n", summary_table(each)]
-        parts += [f"- {line}" for line in _reasons(each)]
+        parts += [f"- {line}" for line in (*_reasons(each), *_dropout(each))]
         parts += ["", _every_quantity(each)]
     return "\n".join(parts)
 

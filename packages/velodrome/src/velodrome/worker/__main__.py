@@ -13,7 +13,7 @@ import msgspec
 
 from velodrome import engines, failures
 from velodrome.job import AnyEvent, Failed, Imported, Job, to_json
-from velodrome.worker import lifeline, placement
+from velodrome.worker import dropout, lifeline, placement
 from velodrome.worker.compare import compare
 from velodrome.worker.measure import measure
 from velodrome.worker.ranks import Ranks, rank
@@ -48,7 +48,7 @@ def main() -> int:
     if processes > 1 and number == 0:
         ranks = Ranks(job, processes, events, lost)
     try:
-        (compare if job.comparison else measure)(job, emit)
+        (dropout.look if job.dropped else compare if job.comparison else measure)(job, emit)
     except Exception as error:
         traceback.print_exc()
         kind, reason = failures.of_exception(error, limited=job.memory_limit is not None)

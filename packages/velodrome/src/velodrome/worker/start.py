@@ -49,9 +49,9 @@ def start(job: Job, emit: Emit) -> Started:
     data = datasets.load(job.data, job.trial.samples)
     _check_last_batch(job, len(data.train.y), engine.replicas)
     engine.build()
-    x, y = _arrays(data.train)
+    x, y = arrays(data.train)
     engine.load_training(x, y)
-    engine.load_validation(*_arrays(data.validation))
+    engine.load_validation(*arrays(data.validation))
     engine.set_weights(randomness.initial_weights(job.trial, job.graph))
     emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
     return Started(engine, x, y, len(data.validation.y), imported)
@@ -66,7 +66,7 @@ def _check_last_batch(job: Job, samples: int, replicas: int) -> None:
         )
 
 
-def _arrays(split: Split) -> tuple[Inputs, Labels]:
+def arrays(split: Split) -> tuple[Inputs, Labels]:
     """Images scaled to 0..1 in float32; tokens as they are."""
     if split.x.dtype == np.uint8:
         return split.x.astype(np.float32) / np.float32(255), split.y
