@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 VELODROME := packages/velodrome
 BACKEND := packages/keras-mxnet-backend
 
-.PHONY: bench bench-gpu test test-velodrome test-backend test-keras conformance check format clean
+.PHONY: bench bench-gpu test test-velodrome test-backend test-keras conformance docs check format clean
 
 # First whether all engines train the same model, then how fast: an engine that deviates is
 # raced all the same, and flagged.
@@ -37,6 +37,10 @@ test-keras: .venv-mxnet-keras-$(KERAS)/developing
 # Keras's own tests against the backend, all of them; PART=ops/nn_test.py runs a part.
 conformance: .venv-mxnet/conforming
 	.venv-mxnet/bin/python $(BACKEND)/conformance/run.py $(PART)
+
+# The documentation as a site, in site/.
+docs: $(VENV)/developing
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(VENV)/developing
 	$(BIN)/ruff format --check .

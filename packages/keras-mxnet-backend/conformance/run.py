@@ -7,6 +7,7 @@ not pass has to stand in `excluded_tests.txt` with the reason.
     python run.py                      every folder
     python run.py ops/nn_test.py       a folder or file of keras/src
     python run.py --quick              what every change has to pass, in two to three minutes
+    python run.py --eager trainers     with steps that run eagerly instead of as cached graphs
     python run.py --record             in an environment with PyTorch: the yardstick
 
 It runs part after part and counts, or records, each when it ends: one that is cut off loses one
@@ -80,7 +81,7 @@ def within(name, part):
     return name == part or name.startswith((part + "/", part + "::"))
 
 
-def run(backend, part, processes, timeout):
+def run(backend, part, processes, timeout, eager=False):
     """Run a part of the tests in a process of its own.
 
     Args:
@@ -88,6 +89,7 @@ def run(backend, part, processes, timeout):
         part: a folder, file or test, relative to `keras/src`.
         processes: how many to run in.
         timeout: seconds a test may take.
+        eager: whether MXNet's cached graphs are left out.
 
     Returns:
         The outcome of each test, `passed`, `failed`, `skipped` or `lacking`, by its name relative
@@ -101,6 +103,7 @@ def run(backend, part, processes, timeout):
             **os.environ,
             "KERAS_BACKEND": backend,
             "KERAS_CONFORMANCE_OUTCOMES": str(outcomes),
+            "KERAS_CONFORMANCE_EAGER": "1" if eager else "",
             "PYTHONPATH": os.pathsep.join(
                 [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
             ),
@@ -182,6 +185,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("targets", nargs="*", help="folders or files of keras/src (all of them)")
     parser.add_argument("--quick", action="store_true", help="a sample that takes minutes")
+    parser.add_argument("--eager", action="store_true", help="without cached graphs")
     parser.add_argument("--record", action="store_true", help="write the yardstick with PyTorch")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=300, help="seconds for one test")
@@ -192,7 +196,7 @@ def main():
     if not options.record:
         print(f"{'':<40}{'yardstick':>8}{'passed':>8}{'share':>9}")
     for part in parts(_QUICK if options.quick else options.targets):
-        results, log = run(backend, part, options.processes, options.timeout)
+        results, log = run(backend, part, options.processes, options.timeout, options.eager)
         if options.log:
             with options.log.open("a", encoding="utf-8") as file:
                 file.write(log)
