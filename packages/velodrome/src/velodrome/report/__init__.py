@@ -1,6 +1,7 @@
 """What a run folder tells: the table on the terminal, and the files beside the results."""
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import msgspec
@@ -56,15 +57,15 @@ def show(
     """
     out = out or folders[0]
     groups = write(folders, selection or Selection(), out)
-    console = _console()
+    screen = console()
     for group in groups:
-        console.print(Ranking(group))
-    console.print(summary.answer(groups), soft_wrap=True)
+        screen.print(Ranking(group))
+    screen.print(summary.answer(groups), soft_wrap=True)
     rows = [row for group in groups for row in group.rows]
     drift = steadiness.drift(record for row in rows for record in row.records)
     if drift and not drift.steady:
-        console.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
-    console.print(f"report: {out / PAGE}", soft_wrap=True)
+        screen.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
+    screen.print(f"report: {out / PAGE}", soft_wrap=True)
     return 0 if any(row.done for row in rows) else 1
 
 
@@ -76,15 +77,22 @@ def show_rerun(folder: Path) -> int:
     """
     groups = write([folder], Selection(), folder)
     if rerun.lines(groups, folder):
-        return rerun.show(groups, folder, _console(160))
-    _console().print("Of this no figures were published; ours alone:")
+        return rerun.show(groups, folder, console(160))
+    console().print("Of this no figures were published; ours alone:")
     return show([folder])
 
 
-def _console(width: int = 120) -> Console:
-    """Of the terminal's width; where there is none, of one that the tables fit."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=width)
+def console(width: int = 120, record: bool = False) -> Console:
+    """Of the terminal's width; where there is none, of one that the tables fit.
+
+    Args:
+        width: that of tables.
+        record: keep what is printed, to be exported, and print nothing.
+    """
+    if record:
+        return Console(highlight=False, width=width, record=True, file=StringIO())
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=width)
 
 
 def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:

@@ -10,6 +10,7 @@ from velodrome.report.words import differing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MARKERS = "os^Dv<>P"
 
@@ -27,6 +28,11 @@ def draw(charts: Iterable[Chart], folder: Path) -> list[Path]:
     return written
 
 
+def figures(charts: Iterable[Chart]) -> dict[str, "Figure"]:
+    """Each chart drawn, by the name of its files; to be shown or changed."""
+    return {name: _figure(chart) for chart, name in _named(charts)}
+
+
 def _named(charts: Iterable[Chart]) -> Iterator[tuple[Chart, str]]:
     """Each chart with a file name: its kind, its workload, what tells it from its like."""
     by_kind: dict[str, list[Chart]] = {}
@@ -39,8 +45,7 @@ def _named(charts: Iterable[Chart]) -> Iterator[tuple[Chart, str]]:
             yield chart, re.sub(r"[^a-z0-9.]+", "-", name.lower())
 
 
-def _draw(chart: Chart, stem: Path) -> list[Path]:
-    import matplotlib
+def _figure(chart: Chart) -> "Figure":
     from matplotlib.figure import Figure
 
     bars = chart.mark == "bars"
@@ -58,6 +63,13 @@ def _draw(chart: Chart, stem: Path) -> list[Path]:
     axes.grid(alpha=0.3, axis="x" if bars else "both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    return figure
+
+
+def _draw(chart: Chart, stem: Path) -> list[Path]:
+    import matplotlib
+
+    figure = _figure(chart)
     # Placed once, for both files.
     figure.draw_without_rendering()
     figure.set_layout_engine(None)
