@@ -63,7 +63,5 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
 
 def test_importing_it_loads_nothing_else() -> None:
     code = "import sys, velodrome; print(*(m for m in sys.modules if m.startswith('velodrome')))"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert answer.stdout.split() == ["velodrome"]
+    told = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert told.split() == ["velodrome"]
