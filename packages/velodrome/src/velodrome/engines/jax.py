@@ -371,9 +371,20 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: A
                 )
                 for role in ("query", "key", "value")
             )
-            attended = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
+            attended = _attended(q, k, v).reshape(x.shape)
             return attended @ own["output_kernel"].astype(compute)
     raise TypeError(f"no layer of JAX for {layer}")
+
+
+def _attended(q: Any, k: Any, v: Any) -> Any:
+    """Of (n, length, heads, units); JAX's own function has scores in float32 at the most."""
+    import jax
+    import jax.numpy as jnp
+
+    if q.dtype != jnp.float64:
+        return jax.nn.dot_product_attention(q, k, v)
+    scores = jax.nn.softmax(jnp.einsum("nqhu,nkhu->nhqk", q, k) * q.shape[-1] ** -0.5)
+    return jnp.einsum("nhqk,nkhu->nqhu", scores, v)
 
 
 def _windows(layer: Windowed, x: Any, start: float, reduce: Any) -> Any:
