@@ -11,7 +11,7 @@ from velodrome.datasets.base import PreparedData
 from velodrome.executors import local
 from velodrome.executors.base import Outcome
 from velodrome.job import Job
-from velodrome.trial import Settings
+from velodrome.trial import DType, Settings
 from velodrome.workloads import registry
 from velodrome.workloads.recipe import Recipe
 
@@ -32,6 +32,7 @@ def train(
     epochs: int,
     settings: Settings = "tuned",
     samples: int | None = None,
+    dtype: DType = "float32",
 ) -> Outcome:
     kind = engines.registry.get(engine)
     job = Job(
@@ -42,6 +43,7 @@ def train(
             epochs=epochs,
             samples=samples,
             settings=settings,
+            dtype=dtype,
         ),
         graph=registry.get(workload).graph,
         data=data,
@@ -89,6 +91,21 @@ def test_engines_train_the_same(engine: str, curves: dict[str, list[tuple[float,
     # Twenty-one float32 steps apart from the others by rounding alone.
     middle = np.median([curves[other] for other in ENGINES], axis=0)
     np.testing.assert_allclose(curves[engine], middle, rtol=2e-3)
+
+
+def test_bfloat16_on_mxnet_is_pytorchs(digits: PreparedData, tmp_path: Path) -> None:
+    if reason := engines.registry.get("mxnet").unsupported(trial(dtype="bfloat16")):
+        pytest.skip(reason)
+    recipe = Recipe(learning_rate=0.05)
+    losses = {}
+    for engine, dtype in (("mxnet", "bfloat16"), ("torch", "bfloat16"), ("torch", "float32")):
+        outcome = train(engine, "mlp", digits, tmp_path, recipe, 1, samples=320, dtype=dtype)
+        assert outcome.ledger is not None, outcome.last_lines
+        assert outcome.ledger.dtype == dtype
+        losses[engine, dtype] = outcome.epochs[0].loss
+    mxnet, torch, wide = losses.values()
+    # Nearer to each other than either is to float32.
+    assert abs(mxnet - torch) < abs(torch - wide)
 
 
 def test_tuned_tensorflow_has_the_same_threads_under_keras(

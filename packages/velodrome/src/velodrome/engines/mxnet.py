@@ -9,9 +9,9 @@ from velodrome.engines import channels_first
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
-from velodrome.machine import openblas_core_type
+from velodrome.machine import openblas_core_type, this_machine
 from velodrome.record import Ledger
-from velodrome.trial import Settings
+from velodrome.trial import Settings, Trial
 from velodrome.workloads.graph import Graph, Weights, by_node
 from velodrome.workloads.initializers import Shape
 from velodrome.workloads.layers import (
@@ -38,13 +38,24 @@ from velodrome.workloads.layers import (
 )
 from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 
+# What MXNet takes for it, as numpy has none.
+_BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
+
 
 class MXNet(Engine):
     """MXNet: Gluon, `autograd`, `gluon.Trainer`."""
 
     name = "mxnet"
     framework = "mxnet"
+    dtypes = ("float32", "bfloat16")
     summary = "Apache MXNet, hybridized Gluon"
+
+    @classmethod
+    def unsupported(cls, trial: Trial) -> str | None:
+        """As for every engine; and its bfloat16 is oneDNN's, which needs AVX-512."""
+        if trial.dtype == "bfloat16" and "avx512f" not in this_machine().flags:
+            return "mxnet's bfloat16 on a CPU is oneDNN 2's, which needs AVX-512"
+        return super().unsupported(trial)
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -67,7 +78,7 @@ class MXNet(Engine):
     def build(self) -> None:
         import mxnet as mx
 
-        self._block = _block(self.graph)
+        self._block = _block(self.graph, self.job.trial.dtype == "bfloat16")
         device = mx.gpu if self.gpus else mx.cpu
         self._contexts = [device(number) for number in range(self.replicas)]
         self._block.initialize(ctx=self._contexts)
@@ -190,10 +201,9 @@ class MXNet(Engine):
         import mxnet as mx
 
         trial = self.job.trial
-        parameter = next(iter(self._block.collect_params().values()))
         features = mx.runtime.Features()
         return Ledger(
-            dtype=np.dtype(parameter.dtype).name,
+            dtype=trial.dtype,
             compile_mode="hybridized, static_alloc, static_shape",
             threads=self.job.threads if trial.settings == "tuned" else None,
             memory_format="channels first",
@@ -243,7 +253,7 @@ def _channels_first(x: Inputs) -> Inputs:
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
 
 
-def _block(graph: Graph) -> Any:
+def _block(graph: Graph, narrow: bool) -> Any:
     """The graph with its loss as one hybrid block: (inputs, labels) to (loss, number right).
 
     The loss has one value a sample; tokens and labels are float32, as MXNet's operators take
@@ -277,6 +287,7 @@ def _block(graph: Graph) -> Any:
             )
 
         def hybrid_forward(self, F: Any, x: Any, y: Any, **arrays: Any) -> tuple[Any, Any]:
+            F = _Narrow(F) if narrow else F
             own = by_node({name.replace("__", "/"): array for name, array in arrays.items()})
             values = {"input": x}
             for node in graph.nodes:
@@ -289,6 +300,32 @@ def _block(graph: Graph) -> Any:
             return self.loss(logits, y), F.BlockGrad(told == y).sum()
 
     return Block()
+
+
+class _Narrow:
+    """MXNet's operators, of which convolutions and dense layers compute in bfloat16.
+
+    They are the two that MXNet's own mixed precision narrows on a CPU; what goes in and comes
+    out is float32, for other operators, such as a transpose, crash on bfloat16.
+    """
+
+    def __init__(self, operators: Any) -> None:
+        self._operators = operators
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operators, name)
+
+    def Convolution(self, *arrays: Any, **options: Any) -> Any:
+        return self._narrow(self._operators.Convolution, arrays, options)
+
+    def FullyConnected(self, *arrays: Any, **options: Any) -> Any:
+        return self._narrow(self._operators.FullyConnected, arrays, options)
+
+    def _narrow(self, operator: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        cast = self._operators.amp_cast
+        return cast(
+            operator(*(cast(each, dtype=_BFLOAT16) for each in arrays), **options), dtype="float32"
+        )
 
 
 def _compute(F: Any, layer: AnyLayer, own: dict[str, Any], inputs: list[Any], shape: Shape) -> Any:
