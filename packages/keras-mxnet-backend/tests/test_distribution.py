@@ -342,11 +342,16 @@ def test_devices_that_are_not_there_and_distributions_that_are_not_built():
 
 
 def test_sums_are_those_of_this_call():
-    sums = Sums()
     contexts = [mx.cpu(i) for i in range(3)]
-    for factor in (1.0, 10.0):
-        parts = [mx.np.array([factor * (i + 1)], ctx=c) for i, c in enumerate(contexts)]
-        alone = mx.np.array([7.0])
-        whole, same = sums([parts, [alone]])
-        assert whole.asnumpy() == [6.0 * factor]
-        assert same is alone
+    for used in (contexts, contexts[:2], contexts):
+        sums = Sums()
+        for factor in (1.0, 10.0):
+            parts, others = (
+                [mx.np.array([f * (i + 1)], ctx=c) for i, c in enumerate(used)]
+                for f in (factor, -factor)
+            )
+            alone = mx.np.array([7.0])
+            whole, same, negative = sums([parts, [alone], others])
+            expected = factor * sum(range(1, len(used) + 1))
+            assert (whole.asnumpy(), negative.asnumpy()) == ([expected], [-expected])
+            assert same is alone
