@@ -10,7 +10,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.jax import multiply_in
+from velodrome.engines.jax import multiply_in, worker_threads
 from velodrome.engines.mxnet import MXNet, import_mxnet
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
 from velodrome.engines.torch import allow_tf32
@@ -343,6 +343,9 @@ class KerasJax(Keras):
     dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
+
+    def _threads(self) -> int | None:
+        return worker_threads()
 
     def __init__(self, job: Job) -> None:
         import jax

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 import sys
 from typing import Any
 
@@ -273,6 +274,7 @@ class Torch(Engine):
     def ledger(self) -> Ledger:
         import torch
 
+        built = re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show())
         return Ledger(
             dtype=self.job.trial.dtype,
             compile_mode="eager" + (", DistributedDataParallel" if self.replicas > 1 else ""),
@@ -280,7 +282,12 @@ class Torch(Engine):
             memory_format="channels last" if self._tuned else "channels first",
             data_path="tensors in memory, indexed",
             variables={},
-            versions={"torch": str(torch.__version__), "numpy": np.__version__} | self._cuda(),
+            versions={
+                "torch": str(torch.__version__),
+                "numpy": np.__version__,
+                **({"oneDNN": built[1]} if built else {}),
+                **self._cuda(),
+            },
             device=self._devices(),
             tf32=torch.backends.cuda.matmul.allow_tf32 if self.gpus else None,
             determinism="deterministic algorithms "
