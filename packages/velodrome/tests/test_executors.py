@@ -1,6 +1,9 @@
 """The same study by every executor: the same table, whatever dies in the middle."""
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 from test_runner import Silent
 from velodrome import executors, report, runner, store
 from velodrome.environment import Environment
-from velodrome.job import AnyEvent, Job
+from velodrome.job import Job
 from velodrome.record import Record
 from velodrome.study import parse
 
@@ -37,7 +40,6 @@ class Watching(Silent):
         super().__init__()
         self.notes: list[str] = []
         self.begins: list[str] = []
-        self.events: list[AnyEvent] = []
         self._after = after
         self._then = then
 
@@ -49,9 +51,6 @@ class Watching(Silent):
         if self._then and len(self.records) >= self._after:
             then, self._then = self._then, None
             then()
-
-    def event(self, job: Job, event: AnyEvent) -> None:
-        self.events.append(event)
 
 
 def measured(folder: Path) -> list[tuple[str, ...]]:
@@ -80,6 +79,47 @@ def whole(records: list[Record]) -> None:
         assert record.ceiling is not None
         assert record.placement is not None
         assert record.ledger is not None
+
+
+def race(folder: Path, jobs: int, python: Path) -> tuple[dict[str, str], str]:
+    """Statuses by devices of trials that want each other's company, and what was said."""
+    own = Path(__file__).parent / "meeting"
+    meeting = folder / "meeting"
+    meeting.mkdir()
+    # A home of its own: environments are adopted in it.
+    ours = {
+        "VELODROME_HOME": str(folder / "home"),
+        "VELODROME_ENGINES": str(own),
+        "VELODROME_MEETING": str(meeting),
+    }
+    done = subprocess.run(
+        [sys.executable, str(own / "race.py"), str(folder / "run"), str(jobs), str(python)],
+        env=os.environ | ours,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    records = store.read(folder / "run")
+    return {record.trial.devices: record.status for record in records}, done.stderr
+
+
+def test_trials_share_no_device_and_those_on_other_gpus_run_side_by_side(
+    mxnet_environment: Environment, tmp_path: Path
+) -> None:
+    statuses, said = race(tmp_path, 2, mxnet_environment.python)
+    assert statuses == {"gpu@0": "ok", "gpu@1": "ok", "gpu@0+1": "ok", "cpu": "ok"}, said
+    assert "trials on cpu train on all processors, so they run one at a time" in said
+
+
+def test_without_jobs_each_trial_is_alone(
+    mxnet_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VELODROME_PATIENCE", "3")
+    statuses, said = race(tmp_path, 1, mxnet_environment.python)
+    # The first of the two waits in vain; the other finds its trace.
+    assert sorted((statuses["gpu@0"], statuses["gpu@1"])) == ["error", "ok"], said
+    assert (statuses["gpu@0+1"], statuses["cpu"]) == ("ok", "ok")
 
 
 def test_a_study_that_began_here_goes_on_by_submitit_though_a_job_is_killed(

@@ -1,6 +1,7 @@
 """An engine that says it trains on GPUs, holds their numbers, and waits for its like.
 
-It trains on the CPU. `VELODROME_MEETING` names a folder of locks.
+It trains on the CPU. `VELODROME_MEETING` names a folder of locks,
+`VELODROME_PATIENCE` the seconds that it waits.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ from velodrome.engines.mxnet import MXNet
 from velodrome.job import Job
 from velodrome.trial import Trial
 
-_PATIENCE = 60.0
+_PATIENCE = float(os.environ.get("VELODROME_PATIENCE", "60"))
 
 
 class Meeting(MXNet):
