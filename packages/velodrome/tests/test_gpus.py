@@ -4,6 +4,7 @@ import pytest
 
 from velodrome import gpus
 from velodrome.devices import Devices
+from velodrome.errors import UserError
 from velodrome.machine import Gpu
 
 
@@ -40,3 +41,17 @@ def test_a_gpu_too_young_for_mxnet_is_named_with_the_reason() -> None:
 )
 def test_a_worker_sees_its_own_alone(devices: str, seen: str) -> None:
     assert gpus.visible(Devices.parse(devices))["CUDA_VISIBLE_DEVICES"] == seen
+
+
+def test_on_a_node_a_trial_gets_the_gpus_that_were_kept_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus.given(2) == (0, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    assert gpus.given(2) == (3, 5)
+    assert gpus.given(0) == ()
+    for fewer in ("3", "", "GPU-1f2e,GPU-77aa"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", fewer)
+        with pytest.raises(UserError, match="2 GPUs are wanted"):
+            gpus.given(2)

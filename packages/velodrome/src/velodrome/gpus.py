@@ -1,6 +1,9 @@
 """NVIDIA GPUs: which of them a trial gets, and which the frameworks' packages have code for."""
 
+import os
+
 from velodrome.devices import Devices
+from velodrome.errors import UserError
 from velodrome.machine import Gpu
 
 # Compute capabilities that mxnet-cu112 1.9.1 has machine code for; it carries no PTX, which a
@@ -66,3 +69,22 @@ def visible(devices: Devices) -> dict[str, str]:
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices.gpus)) or "-1",
     }
+
+
+def given(count: int) -> tuple[int, ...]:
+    """Numbers of the first so many GPUs that this process was given.
+
+    Ray and Slurm say in CUDA_VISIBLE_DEVICES which they keep for a task.
+
+    Raises:
+        UserError: there are fewer, or they are not named by number.
+    """
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is None or not count:
+        return tuple(range(count))
+    numbers = [each.strip() for each in said.split(",") if each.strip()]
+    if len(numbers) < count or not all(each.isdigit() for each in numbers):
+        raise UserError(
+            f"CUDA_VISIBLE_DEVICES is '{said}', where {count} GPUs are wanted, by their numbers"
+        )
+    return tuple(map(int, numbers[:count]))

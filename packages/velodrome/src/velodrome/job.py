@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from velodrome.datasets.base import PreparedData
+from velodrome.devices import Devices
 from velodrome.record import Epoch, FailureKind, Ledger, Memory, Placement
 from velodrome.trial import Trial
 from velodrome.workloads.graph import Graph
@@ -41,6 +42,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         data: where the prepared data set lies.
         threads: processor cores that the trial may use.
         cpus: logical processors it is kept on; empty for wherever the system puts it.
+        gpus: numbers of the GPUs it gets; empty for those that the trial's devices name.
         memory_limit: address space of the worker in bytes, None for no limit.
         dropout: whether dropout layers drop; without, training repeats to the last digit.
         comparison: what to compute for a comparison; None to measure.
@@ -52,10 +54,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: PreparedData
     threads: int
     cpus: tuple[int, ...] = ()
+    gpus: tuple[int, ...] = ()
     memory_limit: int | None = None
     dropout: bool = True
     comparison: Comparison | None = None
     dropped: str | None = None
+
+    @property
+    def devices(self) -> Devices:
+        """What it trains on, by the numbers of the machine it runs on."""
+        devices = Devices.parse(self.trial.devices)
+        return msgspec.structs.replace(devices, indices=self.gpus or devices.indices)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):

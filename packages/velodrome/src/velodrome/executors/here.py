@@ -14,6 +14,7 @@ from velodrome.environment import Environment, Kind, Pins
 from velodrome.errors import UserError
 from velodrome.executors import local
 from velodrome.executors.base import Begun, Ended, Executor, Note, Outcome, Task, Tell, Told
+from velodrome.job import Job
 from velodrome.machine import Machine, one_cpu_a_core, this_machine, usable_cpus
 from velodrome.record import Steadiness
 from velodrome.trial import Trial
@@ -41,7 +42,7 @@ class Here(Executor):
         """As `Executor.run`."""
         if tasks and (unsteady := steadiness.check()):
             tell(Note(text=unsteady))
-        if self._jobs > 1 and any(_devices(task).kind == "cpu" for task in tasks):
+        if self._jobs > 1 and any(task.job.devices.kind == "cpu" for task in tasks):
             tell(
                 Note(
                     text="trials on cpu train on all processors, so they run one at a time "
@@ -63,7 +64,7 @@ class _Ready(NamedTuple):
     @property
     def devices(self) -> Devices:
         """What it trains on."""
-        return _devices(self.task)
+        return self.task.job.devices
 
 
 class _Ran(NamedTuple):
@@ -94,11 +95,11 @@ def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1) -> None:
         jobs: most trials at a time.
     """
     machine = this_machine()
-    able = [task for task in tasks if not unsupported(task.job.trial, machine)]
+    able = [task for task in tasks if not unsupported(task.job, machine)]
     places = _environments(able, tell)
     waiting: list[_Ready] = []
     for task in tasks:
-        if reason := unsupported(task.job.trial, machine):
+        if reason := unsupported(task.job, machine):
             outcome = Outcome(kind="unsupported", reason=reason)
         elif isinstance(place := places[_place(task)], UserError):
             outcome = Outcome(kind="import", reason=str(place))
@@ -187,11 +188,12 @@ def _follow(
         happened.put(_Ran(task, outcome))
 
 
-def unsupported(trial: Trial, machine: Machine) -> str | None:
-    """Why the trial's engine cannot run it on that machine, or None."""
-    engine = engines.registry.get(trial.engine)
-    devices = Devices.parse(trial.devices)
-    return engine.unsupported(trial) or gpus.missing(engine.framework, devices, machine.gpus)
+def unsupported(job: Job, machine: Machine) -> str | None:
+    """Why the job's engine cannot run it on that machine, or None."""
+    engine = engines.registry.get(job.trial.engine)
+    return engine.unsupported(job.trial) or gpus.missing(
+        engine.framework, job.devices, machine.gpus
+    )
 
 
 def cpus(trial: Trial) -> tuple[int, ...]:
@@ -204,13 +206,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _devices(task: Task) -> Devices:
-    return Devices.parse(task.job.trial.devices)
-
-
 def _place(task: Task) -> _Place:
     framework = engines.registry.get(task.job.trial.engine).framework
-    return framework, _devices(task).kind, task.pins
+    return framework, task.job.devices.kind, task.pins
 
 
 def _environments(tasks: Iterable[Task], tell: Tell) -> dict[_Place, Environment | UserError]:

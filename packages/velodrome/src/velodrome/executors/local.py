@@ -15,7 +15,6 @@ from pathlib import Path
 
 from velodrome import environment as environments
 from velodrome import failures, gpus
-from velodrome.devices import Devices
 from velodrome.environment import Environment
 from velodrome.executors.base import Outcome
 from velodrome.job import (
@@ -91,7 +90,7 @@ class _Worker:
         self, job: Job, environment: Environment, variables: dict[str, str], output: int
     ) -> None:
         self._events, theirs = os.pipe()
-        visible = gpus.visible(Devices.parse(job.trial.devices))
+        visible = gpus.visible(job.devices)
         self._process = subprocess.Popen(
             environments.command(environment, "velodrome.worker", str(theirs)),
             stdin=subprocess.PIPE,

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from velodrome import datasets, engines, environment, workloads
+from velodrome import datasets, engines, environment, gpus, workloads
 from velodrome.datasets.base import PreparedData
-from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.executors import here
 from velodrome.executors.base import Begun, Ended, Note, Outcome, Task, Tell
@@ -32,12 +31,15 @@ def run(task: Task, tell: Tell) -> None:
     try:
         _check_environment(task, note)
         data = _data(trial, job.data)
+        given = gpus.given(len(job.devices.gpus))
     except UserError as error:
         tell(Begun(trial=task.id))
         outcome = Outcome(kind="import", reason=f"{node}: {error}")
         tell(Ended(trial=task.id, started=here.now(), outcome=outcome, machine=machine))
         return
-    placed = msgspec.structs.replace(job, threads=machine.cores, cpus=here.cpus(trial), data=data)
+    placed = msgspec.structs.replace(
+        job, threads=machine.cores, cpus=here.cpus(trial), gpus=given, data=data
+    )
     here.run([msgspec.structs.replace(task, job=placed)], tell)
 
 
@@ -45,7 +47,7 @@ def _check_environment(task: Task, note: environment.Report) -> None:
     """Have the trial's environment, and it be the one that the trial is named after."""
     trial = task.job.trial
     framework = engines.registry.get(trial.engine).framework
-    made = environment.ensure(framework, Devices.parse(trial.devices).kind, task.pins, report=note)
+    made = environment.ensure(framework, task.job.devices.kind, task.pins, report=note)
     if made.hash != trial.environment:
         raise UserError(
             f"{framework}'s environment is another here than where the study was planned: "

@@ -103,7 +103,7 @@ class _Cluster:
                 self._ray.cancel(generator, force=True)
 
     def _send(self, task: Task, attempt: int) -> None:
-        needs = _needs(Devices.parse(task.job.trial.devices), self._nodes())
+        needs = _needs(task.job.devices, self._nodes())
         if isinstance(needs, str):
             self._tell(without_result(task, "lost" if attempt > 1 else "unsupported", needs))
             return

@@ -88,7 +88,7 @@ class Slurm(Executor):
                 each.job.cancel(check=False)
 
     def _send(self, task: Task, attempt: int, own: Path, tell: Tell) -> list[_Sent]:
-        devices = Devices.parse(task.job.trial.devices)
+        devices = task.job.devices
         if devices.indices:
             reason = (
                 f"{devices} names GPUs by number, which Slurm chooses: write gpu:{devices.count}"

@@ -275,7 +275,7 @@ def _verdict(
     def ended(status: Status, reason: str) -> Verdict:
         return msgspec.structs.replace(made, status=status, reason=reason)
 
-    if reason := here.unsupported(trial, this_machine()):
+    if reason := here.unsupported(job, this_machine()):
         return ended("unsupported", reason)
     for draw in range(DRAWS):
         reference, rate, problem = references.get(draw)

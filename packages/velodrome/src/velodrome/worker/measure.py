@@ -3,7 +3,6 @@
 import math
 import time
 
-from velodrome.devices import Devices
 from velodrome.engines.base import Engine, Totals
 from velodrome.failures import Diverged
 from velodrome.job import EpochDone, Finished, FirstStep, Job
@@ -22,7 +21,7 @@ def measure(job: Job, emit: Emit) -> None:
         Unsupported: the engine cannot run it.
         Diverged: a loss is no longer finite.
     """
-    gpus = Devices.parse(job.trial.devices).gpus
+    gpus = job.devices.gpus
     watch, meters = DeviceWatch(gpus), Meters(gpus)
     started = start(job, emit)
     engine = started.engine
