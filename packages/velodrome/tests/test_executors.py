@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from test_runner import Silent
 from velodrome import executors, report, runner, store
 from velodrome.environment import Environment
-from velodrome.job import Job
+from velodrome.job import AnyEvent, EpochDone, Job
 from velodrome.record import Record
 from velodrome.study import parse
 
@@ -165,6 +166,39 @@ def test_what_submitit_loses_again_and_again_is_a_row(
     assert record.status == "lost"
     assert record.failure is not None
     assert "3 jobs lost" in record.failure.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("local", "velodrome"), ("submitit-local", "submitit"), ("ray", "ray")]
+)
+def test_no_trial_outlives_a_run_that_is_stopped(
+    mxnet_environment: Environment, tmp_path: Path, name: str, library: str
+) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    found: list[psutil.Process] = []
+
+    class Stopping(Silent):
+        def event(self, job: Job, event: AnyEvent) -> None:
+            if isinstance(event, EpochDone):
+                found.extend(
+                    process
+                    for process in psutil.process_iter()
+                    if process.status() != psutil.STATUS_ZOMBIE
+                    and "velodrome.worker" in (command := process.cmdline())
+                    and str(mxnet_environment.python) in command
+                    and process.create_time() > begin
+                )
+                raise KeyboardInterrupt
+
+    study = msgspec.structs.replace(STUDY, batch_sizes=(32,), epochs=(5000,), repeats=1)
+    begin = time.time()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(study, tmp_path / "run", Stopping(), executor=executors.named(name, None))
+    assert found
+    _, alive = psutil.wait_procs(found, timeout=10)
+    # One whose parent died too may wait for someone to ask how it ended.
+    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+    assert store.read(tmp_path / "run") == []
 
 
 @pytest.fixture

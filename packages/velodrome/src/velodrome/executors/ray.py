@@ -145,7 +145,7 @@ class _Cluster:
             self._tell(without_result(task, "out-of-memory", str(error)))
         except errors.RayTaskError as error:
             del self._sent[generator]
-            self._tell(without_result(task, "error", str(error.cause)))
+            self._tell(without_result(task, "error", str(error.cause or error)))
         except errors.RayError as error:
             self._again(generator, str(error).partition(".")[0])
         else:

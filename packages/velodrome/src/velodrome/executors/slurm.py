@@ -63,13 +63,14 @@ class Slurm(Executor):
     def run(self, tasks: Sequence[Task], tell: Tell, folder: Path) -> None:
         """As `Executor.run`."""
         own = (folder / "submitit").absolute()
+        executor = self._executor(own)
         waiting = list(tasks)
         sent: list[_Sent] = []
         read: dict[Path, int] = {}
         try:
             while waiting or sent:
                 while waiting and len(sent) < (self._jobs or len(tasks)):
-                    sent += self._send(waiting.pop(0), 1, own, tell)
+                    sent += self._send(waiting.pop(0), 1, executor, tell)
                 for each in list(sent):
                     # Before the file is read: a job that is done tells nothing more.
                     done = each.job.done()
@@ -80,14 +81,14 @@ class Slurm(Executor):
                     if ended or done:
                         sent.remove(each)
                     if done and not ended:
-                        sent += self._again(each, own, tell)
+                        sent += self._again(each, executor, tell)
                 if sent:
                     time.sleep(_PACE)
         finally:
             for each in sent:
                 each.job.cancel(check=False)
 
-    def _send(self, task: Task, attempt: int, own: Path, tell: Tell) -> list[_Sent]:
+    def _send(self, task: Task, attempt: int, executor: Any, tell: Tell) -> list[_Sent]:
         devices = task.job.devices
         if devices.indices:
             reason = (
@@ -95,10 +96,9 @@ class Slurm(Executor):
             )
             tell(without_result(task, "unsupported", reason))
             return []
-        told = own / f"{Path(task.log).stem}-{attempt}.jsonl"
+        told = Path(executor.folder) / f"{Path(task.log).stem}-{attempt}.jsonl"
         told.parent.mkdir(parents=True, exist_ok=True)
         told.unlink(missing_ok=True)
-        executor = self._executor(own)
         minutes = int(task.timeout // 60) + _PREPARE
         executor.update_parameters(**self._parameters(devices, minutes))
         job = executor.submit(_on_node, msgspec.json.encode(task), str(told))
@@ -118,13 +118,15 @@ class Slurm(Executor):
             return wanted | {"exclusive": True}
         return wanted | {"gpus_per_node": devices.count}
 
-    def _again(self, sent: _Sent, own: Path, tell: Tell) -> list[_Sent]:
+    def _again(self, sent: _Sent, executor: Any, tell: Tell) -> list[_Sent]:
         """Submit it once more, unless too many jobs were lost with it."""
         trial = sent.task.job.trial
-        reason = f"job {sent.job.job_id} ended without a result ({sent.job.state})"
+        words = (sent.job.stderr() or "").split("\n")
+        last = next((line for line in reversed(words) if line.strip()), sent.job.state)
+        reason = f"job {sent.job.job_id} ended without a result: {last}"
         if sent.attempt < ATTEMPTS:
             tell(Note(text=f"{trial.engine} {trial.short_id} is submitted again: {reason}"))
-            return self._send(sent.task, sent.attempt + 1, own, tell)
+            return self._send(sent.task, sent.attempt + 1, executor, tell)
         tell(without_result(sent.task, "lost", f"{ATTEMPTS} jobs lost; {reason}"))
         return []
 
