@@ -84,17 +84,23 @@ def whole(records: list[Record]) -> None:
 
 def race(folder: Path, jobs: int, python: Path) -> tuple[dict[str, str], str]:
     """Statuses by devices of trials that want each other's company, and what was said."""
-    own = Path(__file__).parent / "meeting"
+    tests = Path(__file__).parent
     meeting = folder / "meeting"
     meeting.mkdir()
     # A home of its own: environments are adopted in it.
     ours = {
         "VELODROME_HOME": str(folder / "home"),
-        "VELODROME_ENGINES": str(own),
+        "VELODROME_ENGINES": str(tests / "meeting"),
         "VELODROME_MEETING": str(meeting),
     }
     done = subprocess.run(
-        [sys.executable, str(own / "race.py"), str(folder / "run"), str(jobs), str(python)],
+        [
+            sys.executable,
+            str(tests / "side_by_side.py"),
+            str(folder / "run"),
+            str(jobs),
+            str(python),
+        ],
         env=os.environ | ours,
         capture_output=True,
         text=True,

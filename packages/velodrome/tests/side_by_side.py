@@ -1,4 +1,4 @@
-"""Races the engine that meets its like: `race.py FOLDER JOBS PYTHON`, PYTHON having MXNet.
+"""Races the engine that meets its like: `side_by_side.py FOLDER JOBS PYTHON`, PYTHON having MXNet.
 
 The machine is told to have two GPUs; none is used.
 """
