@@ -226,7 +226,23 @@ def test_ray_loses_nothing_when_a_node_is_killed(
     by_local: Path, cluster: Any, tmp_path: Path
 ) -> None:
     nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(2)]
-    watched = Watching(4, lambda: cluster.remove_node(nodes[0], allow_graceful=False))
+
+    class Killing(Watching):
+        """Kills a node that trains, all its processes at once, when four trials have ended."""
+
+        killed = False
+
+        def event(self, job: Job, event: AnyEvent) -> None:
+            for node in nodes if len(self.records) >= 4 and not self.killed else ():
+                raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+                everything = [raylet, *raylet.children(recursive=True)]
+                if any("velodrome.worker" in process.cmdline() for process in everything):
+                    for process in everything:
+                        process.kill()
+                    self.killed = True
+                    return
+
+    watched = Killing()
     folder = tmp_path / "run"
     runner.run(STUDY, folder, watched, executor=executors.named(f"ray://{cluster.address}", None))
     assert any("goes to another node" in note for note in watched.notes)
