@@ -1,5 +1,6 @@
 """The same study by every executor: the same table, whatever dies in the middle."""
 
+import contextlib
 import csv
 import os
 import subprocess
@@ -236,10 +237,13 @@ def test_ray_loses_nothing_when_a_node_is_killed(
             for node in nodes if len(self.records) >= 4 and not self.killed else ():
                 raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
                 everything = [raylet, *raylet.children(recursive=True)]
-                if any("velodrome.worker" in process.cmdline() for process in everything):
-                    for process in everything:
+                # A process may end while it is looked at.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self.killed = any("velodrome.worker" in each.cmdline() for each in everything)
+                for process in everything if self.killed else ():
+                    with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
-                    self.killed = True
+                if self.killed:
                     return
 
     watched = Killing()
