@@ -33,6 +33,22 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return (self.steps + 1) * batch_size + max(1, batch_size // 2)
 
 
+class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A Keras model of the user's, in place of a graph.
+
+    Attributes:
+        reference: `FILE.py:FUNCTION`; the function builds the model.
+        digest: of the file and what it imports from its folder, as `user_code.digest` gives it.
+        weights: the `.npz` file of the initial weights, an array a weight in the model's order.
+        rehearsal: whether to make that file and try a step, instead of reading it.
+    """
+
+    reference: str
+    digest: str
+    weights: str
+    rehearsal: bool = False
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a worker needs.
 
@@ -47,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         dropout: whether dropout layers drop; without, training repeats to the last digit.
         comparison: what to compute for a comparison; None to measure.
         dropped: the `.npz` file to write what dropout does to; None not to look at it.
+        model: a model of the user's, where the graph is empty.
     """
 
     trial: Trial
@@ -59,6 +76,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     dropout: bool = True
     comparison: Comparison | None = None
     dropped: str | None = None
+    model: OwnModel | None = None
 
     @property
     def devices(self) -> Devices:
@@ -106,7 +124,7 @@ class EpochDone(Event, frozen=True, kw_only=True):
 
 
 class Answered(Event, frozen=True, kw_only=True):
-    """The file that the job's comparison asked for is written."""
+    """The file that the job's comparison, or rehearsal, asked for is written."""
 
 
 class Finished(Event, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from velodrome.job import AnyEvent, Built, EpochDone, FirstStep, Imported, Job
-from velodrome.record import Record
+from velodrome.record import Epoch, Record
 
 
 class Progress:
@@ -60,7 +60,7 @@ class Progress:
                 self._show(
                     job,
                     f"epoch {event.number}/{job.trial.epochs}  loss {epoch.loss:.4f}  "
-                    f"accuracy {epoch.validation_accuracy:.4f}  {speed:,.0f} samples/s",
+                    f"{_accuracy(epoch)}{speed:,.0f} samples/s",
                 )
 
     def ended(self, record: Record) -> None:
@@ -75,7 +75,7 @@ class Progress:
         else:
             last = record.epochs[-1]
             seconds = record.clocks.real if record.clocks else 0.0
-            text += f"accuracy {last.validation_accuracy:.4f}  in {seconds:.1f} s"
+            text += f"{_accuracy(last)}in {seconds:.1f} s"
         self._console.print(Text(text, style="red" if record.failure else ""), soft_wrap=True)
 
     def _show(self, job: Job, text: str) -> None:
@@ -96,6 +96,11 @@ class Progress:
         elapsed = time.monotonic() - self._began
         left = elapsed / self._epochs_done * (self._epochs - self._epochs_done)
         return f"  about {left / 60:.0f} min left" if left >= 90 else f"  about {left:.0f} s left"
+
+
+def _accuracy(epoch: Epoch) -> str:
+    accuracy = epoch.validation_accuracy
+    return "" if accuracy is None else f"accuracy {accuracy:.4f}  "
 
 
 def _title(engine: str, workload: str, batch_size: int) -> str:

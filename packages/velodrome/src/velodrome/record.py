@@ -28,9 +28,10 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
         validation_samples: samples validated on; None in records of before it was kept.
         learning_rate: of this epoch.
         loss: mean cross-entropy while training.
-        accuracy: share of training samples told right while training.
+        accuracy: share of training samples told right while training; None of a user's own
+            model that does not measure it.
         validation_loss: mean cross-entropy over the validation data.
-        validation_accuracy: share of validation samples told right.
+        validation_accuracy: share of validation samples told right, or None.
         joules: spent while training, by meter (`package-0`, `gpu-0`); empty where none is read.
     """
 
@@ -40,9 +41,9 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
     validation_samples: int | None = None
     learning_rate: float
     loss: float
-    accuracy: float
+    accuracy: float | None
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: float | None
     joules: dict[str, float] = {}
 
 

@@ -1,12 +1,14 @@
 """Run a study: from its configurations to trials, and from trials to records."""
 
+import math
 import random
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from velodrome import datasets, engines, environment, workloads, yaml
+from velodrome import datasets, engines, environment, rehearsal, workloads, yaml
+from velodrome.datasets import own
 from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
 from velodrome.environment import Kind, Pins
@@ -22,12 +24,13 @@ from velodrome.executors.base import (
     Task,
     Told,
 )
-from velodrome.job import AnyEvent, Job
+from velodrome.job import AnyEvent, Job, OwnModel
 from velodrome.machine import Machine, this_machine
 from velodrome.record import Failure, Record
 from velodrome.store import MACHINE, STUDY, Store, read
 from velodrome.study import Configuration, Study, configurations
 from velodrome.trial import Trial
+from velodrome.workloads.base import Workload
 
 _GIB = 2**30
 
@@ -59,16 +62,17 @@ def plan(study: Study, machine: Machine) -> list[Job]:
     drawn from the study's seed.
 
     Raises:
-        UserError: a data set does not fit, cannot be had, or is smaller than a batch.
+        UserError: a data set does not fit, cannot be had, or is smaller than a batch; a user's
+            own model cannot be trained.
     """
-    data: dict[str, PreparedData] = {}
+    prepared: dict[str, tuple[PreparedData, OwnModel | None]] = {}
     jobs: list[Job] = []
     for repeat in range(study.repeats):
         rounds: dict[bytes, list[Job]] = {}
         for each in configurations(study):
-            if each.workload not in data:
-                data[each.workload] = _prepared(study, each.workload)
-            job = _job(study, each, repeat, data[each.workload], machine)
+            if each.workload not in prepared:
+                prepared[each.workload] = _prepared(study, each.workload)
+            job = _job(study, each, repeat, *prepared[each.workload], machine)
             rounds.setdefault(_round(each), []).append(job)
         # A seed for each repeat, so that repeats added later change nothing before them.
         shuffle = random.Random(f"{study.seed} {repeat}").shuffle
@@ -83,10 +87,10 @@ def _round(configuration: Configuration) -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(configuration, engine=""))
 
 
-def _prepared(study: Study, name: str) -> PreparedData:
-    workload = workloads.registry.get(name)
-    dataset = datasets.get(study.dataset or workload.dataset)
-    prepared = dataset.prepare(workload.takes(), study.samples)
+def _prepared(study: Study, name: str) -> tuple[PreparedData, OwnModel | None]:
+    """The data of a workload, and the user's model if it is one."""
+    workload = workloads.get(name)
+    prepared = _data(workload, study.dataset or workload.dataset, study.samples)
     samples = min(study.samples or prepared.train, prepared.train)
     for each in configurations(study):
         if each.workload == name and each.batch_size > samples:
@@ -94,17 +98,43 @@ def _prepared(study: Study, name: str) -> PreparedData:
                 f"batch_sizes: {each.batch_size} on {each.devices} is more than the {samples} "
                 f"training samples of {prepared.name}; take at most {samples} over all devices"
             )
-    return prepared
+    if not workload.own:
+        return prepared, None
+    return prepared, rehearsal.model(
+        name, prepared, study.seed, study.engines, study.pins, study.timeout
+    )
+
+
+def _data(workload: Workload, name: str, samples: int | None) -> PreparedData:
+    """A data set, or a file of the user's, ready for a workload."""
+    if workload.own:
+        if not own.is_own(name):
+            raise UserError(
+                f"{workload.name} trains on data of your own: give --data FILE.npz or "
+                f"FILE.py:FUNCTION (in a study `dataset:`), not {name or 'none'}"
+            )
+        return own.prepare(name, samples)
+    return datasets.get(name).prepare(workload.takes(), samples)
+
+
+def _digest(workload: Workload, model: OwnModel | None) -> str:
+    """Of what is trained: the graph, or the user's model."""
+    return rehearsal.digest(model) if model else workload.digest()
 
 
 def _job(
-    study: Study, configuration: Configuration, repeat: int, data: PreparedData, machine: Machine
+    study: Study,
+    configuration: Configuration,
+    repeat: int,
+    data: PreparedData,
+    model: OwnModel | None,
+    machine: Machine,
 ) -> Job:
-    workload = workloads.registry.get(configuration.workload)
+    workload = workloads.get(configuration.workload)
     trial = Trial(
         engine=configuration.engine,
         workload=workload.name,
-        graph=workload.digest(),
+        graph=_digest(workload, model),
         recipe=configuration.recipe,
         dataset=data.name,
         data=data.fingerprint,
@@ -126,6 +156,7 @@ def _job(
         threads=machine.cores,
         cpus=here.cpus(trial),
         memory_limit=_bytes(study.memory_limit),
+        model=model,
     )
 
 
@@ -276,10 +307,15 @@ def again(folder: Path, short_id: str, memory_limit: float | None) -> tuple[Job,
         raise UserError(f"{len(found)} trials in {folder} have an id that starts '{short_id}'")
     (record,) = found.values()
     trial, pins = record.trial, pins_of(record)
-    workload = workloads.registry.get(trial.workload)
-    data = datasets.get(trial.dataset).prepare(workload.takes(), trial.samples)
+    workload = workloads.get(trial.workload)
+    data = _data(workload, trial.dataset, trial.samples)
+    model = (
+        rehearsal.model(workload.name, data, trial.seed, [trial.engine], pins, math.inf)
+        if workload.own
+        else None
+    )
     now = {
-        "the workload": (workload.digest(), trial.graph),
+        "the workload": (_digest(workload, model), trial.graph),
         "the data": (data.fingerprint, trial.data),
         "the environment or our code in it": (_hash(trial, pins), trial.environment),
     }
@@ -292,6 +328,7 @@ def again(folder: Path, short_id: str, memory_limit: float | None) -> tuple[Job,
         threads=this_machine().cores,
         cpus=here.cpus(trial),
         memory_limit=_bytes(memory_limit),
+        model=model,
     )
     return job, pins
 

@@ -31,6 +31,7 @@ WORKER = (
     "registry",
     "trial",
     "tryout",
+    "user_code",
     "worker",
     "workloads",
 )

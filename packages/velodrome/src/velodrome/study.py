@@ -1,6 +1,7 @@
 """What to run: a study is the product of its axes, less what it excludes."""
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from velodrome import datasets, engines, environment, percent, workloads, yaml
+from velodrome import datasets, engines, environment, percent, user_code, workloads, yaml
+from velodrome.datasets import own
 from velodrome.devices import Devices
 from velodrome.errors import UserError
 from velodrome.published import PublishedRow
@@ -30,7 +32,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         name: names the run folder.
-        workloads, engines, devices, batch_sizes, epochs, settings, dtypes: the axes.
+        workloads: names of workloads, or models of the user's own, `FILE.py:FUNCTION`.
+        engines, devices, batch_sizes, epochs, settings, dtypes: the axes.
             Batch sizes and epochs left out are each workload's own.
         scaling: what a batch size counts: `strong`, the samples of a step over all devices;
             `weak`, those of each device.
@@ -40,7 +43,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             added until every one is as narrow as that.
         max_repeats: most repeats that `precision` may lead to.
         pins: versions such as `keras==3.14.1` in place of those that velodrome pins.
-        dataset: instead of each workload's own.
+        dataset: instead of each workload's own; `FILE.npz` or `FILE.py:FUNCTION` for a model
+            of the user's.
         samples: limit on the training samples.
         drop_last: leave out a last batch that is not full.
         seed: of weights and of the order of samples and trials.
@@ -95,6 +99,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
 
 
+# So many can show a difference between any two of four engines.
+_OWN_REPEATS = 7
+
 _AXES = ("workloads", "engines", "devices", "batch_sizes", "epochs", "settings", "dtypes")
 _EXCLUDABLE = ("engine", "workload", "devices", "batch_size", "epochs", "settings", "dtype")
 
@@ -118,9 +125,12 @@ def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
     else:
         names = target.split(",")
         for name in names:
-            if name not in workloads.registry.all():
+            if not user_code.is_reference(name) and name not in workloads.registry.all():
                 raise unknown("workload or study", name, [*workloads.registry.all(), *bundled()])
-        raw = {"name": "-".join(names), "workloads": names, "engines": _at_hand()}
+        own = all(map(user_code.is_reference, names))
+        raw = {"name": _name(names), "workloads": names, "engines": _at_hand(own)}
+        if own:
+            raw["repeats"] = _OWN_REPEATS
         return parse(raw | dict(changes or {}), where="command line")
     raw = yaml.read(path)
     if not isinstance(raw, dict):
@@ -151,10 +161,22 @@ def _reruns() -> list[str]:
     return [name for name in bundled() if load(name).beside is not None]
 
 
-def _at_hand() -> list[str]:
-    """Engines whose framework can be installed, or was adopted."""
+def _name(names: list[str]) -> str:
+    """What a run of these workloads is called; of the user's own file its stem counts."""
+    stems = [
+        Path(name.split(":")[0]).stem if user_code.is_reference(name) else name for name in names
+    ]
+    return re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(stems)).lstrip("._-") or "own"
+
+
+def _at_hand(own: bool) -> list[str]:
+    """Engines whose framework can be installed, or was adopted; those for a user's own model."""
     frameworks = environment.frameworks("cpu") + environment.frameworks("gpu")
-    return [name for name, each in engines.registry.all().items() if each.framework in frameworks]
+    return [
+        name
+        for name, each in engines.registry.all().items()
+        if each.framework in frameworks and (each.own_models or not own)
+    ]
 
 
 def bundled() -> list[str]:
@@ -230,12 +252,13 @@ def _as_list(value: Any) -> list[Any]:
 
 def _check(study: Study) -> None:
     for name in study.workloads:
-        workloads.registry.get(name)
+        if workloads.get(name).own and study.recipe:
+            raise UserError(f"recipe: how {name} is trained stands in its file; change it there")
     for name in study.engines:
         engines.registry.get(name)
     for text in study.devices:
         Devices.parse(text)
-    if study.dataset is not None:
+    if study.dataset is not None and not own.is_own(study.dataset):
         datasets.get(study.dataset)
     for axis in _AXES:
         values = getattr(study, axis)
@@ -278,7 +301,7 @@ def configurations(study: Study) -> Iterator[Configuration]:
         UserError: a recipe's value is not allowed.
     """
     for name in study.workloads:
-        workload = workloads.registry.get(name)
+        workload = workloads.get(name)
         for devices, dtype, settings, epochs, batch_size, changes, engine in itertools.product(
             study.devices,
             study.dtypes,

@@ -19,7 +19,9 @@ def command(
     batch_size: Annotated[
         str | None, typer.Option(help="Samples a step; 16, of large images 4, unless given.")
     ] = None,
-    dataset: Annotated[str, typer.Option(help="Where the batches come from.")] = "synthetic",
+    dataset: Annotated[
+        str, typer.Option("--dataset", "--data", help="Where the batches come from.")
+    ] = "synthetic",
     devices: Annotated[str | None, typer.Option(help="Such as cpu, gpu.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
     settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,

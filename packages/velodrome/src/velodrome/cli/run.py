@@ -1,8 +1,9 @@
 """Train workloads on engines and record what it took.
 
-TARGET is one or more workloads (lenet,mlp), a study file (my.yaml) or a study that
-velodrome brings (quickstart). A run that was stopped goes on where it stopped when the
-same command is given again. Options that take several values take them with commas.
+TARGET is one or more workloads (lenet,mlp), a Keras model of your own (my_model.py:build, with
+--data), a study file (my.yaml) or a study that velodrome brings (quickstart). A run that was
+stopped goes on where it stopped when the same command is given again. Options that take several
+values take them with commas.
 """
 
 from pathlib import Path
@@ -17,7 +18,14 @@ def command(
     devices: Annotated[str | None, typer.Option(help="Such as cpu, cpu:2, gpu, gpu:4.")] = None,
     batch_size: Annotated[str | None, typer.Option(help="Samples a step, all devices.")] = None,
     epochs: Annotated[str | None, typer.Option(help="Passes over the training data.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Instead of the workload's own.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            "--data",
+            help="Instead of the workload's own; FILE.npz or FILE.py:FUNCTION for your model.",
+        ),
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="Limit on the training samples.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Fresh processes a configuration.")] = None,
     precision: Annotated[
@@ -68,6 +76,7 @@ def command(
     """Read the study, run what is missing of it, report."""
     from velodrome import executors, planner, report, study
     from velodrome.arguments import assignments, several
+    from velodrome.parity import check
     from velodrome.progress import watching
 
     site = {
@@ -102,5 +111,6 @@ def command(
     folder = out or Path("runs") / wanted.name
     where = executors.named(executor, jobs)
     with watching() as observer:
+        check.settle(wanted, folder / "parity", observer.note)
         planner.run(wanted, folder, observer, retry_failed=retry_failed, executor=where)
     return report.show([folder])

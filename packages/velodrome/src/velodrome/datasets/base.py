@@ -26,8 +26,7 @@ from velodrome.registry import Registry
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["image", "tokens"]
-Labels = NDArray[np.int32]
+Kind = Literal["image", "tokens", "own"]
 
 _ORDER_SEED = 2017
 _MANIFEST = "prepared.json"
@@ -49,7 +48,7 @@ class InputSpec(msgspec.Struct, frozen=True):
     vocabulary: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.shape) != {"image": 3, "tokens": 1}[self.kind] or min(self.shape) < 1:
+        if len(self.shape) != {"image": 3, "tokens": 1}.get(self.kind) or min(self.shape) < 1:
             raise ValueError(f"shape {self.shape} is not one of an {self.kind} sample")
         if (self.vocabulary is None) != (self.kind == "image"):
             raise ValueError("tokens have a vocabulary, images have none")
@@ -70,7 +69,8 @@ class PreparedData(msgspec.Struct, frozen=True):
         name: of the data set.
         folder: where its arrays are.
         fingerprint: SHA-256 of the arrays' content; the same on every machine.
-        kind, shape, classes, vocabulary: as in `InputSpec`.
+        kind, shape, classes, vocabulary: as in `InputSpec`; of the user's `own` data any shape,
+            and 0 classes where the labels are none.
         train: number of training samples.
         validation: number of validation samples.
         note: what must be said with any result measured on it; may be empty.
@@ -92,12 +92,13 @@ class Split(NamedTuple):
     """Samples and their labels.
 
     Attributes:
-        x: uint8 (n, height, width, channels) for images, int32 (n, length) for tokens.
-        y: int32 (n,), from 0 to classes - 1.
+        x: uint8 (n, height, width, channels) for images, int32 (n, length) for tokens,
+            float32 or int32 (n, ...) for the user's own.
+        y: int32 (n,), from 0 to classes - 1; the user's own as `x`.
     """
 
     x: NDArray[Any]
-    y: Labels
+    y: NDArray[Any]
 
 
 class Data(NamedTuple):
@@ -312,11 +313,6 @@ class Dataset(ABC):
             return found
         log.info("converting %s", self.name)
         data = Data(*map(mixed, self.arrays(spec, samples, originals)))
-        making = at / ".making"  # what a killed process left is of no use
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir()
-        for path, array in zip(_files(making), _flat(data), strict=True):
-            np.save(path, array)
         prepared = PreparedData(
             name=self.name,
             folder=str(folder),
@@ -329,13 +325,24 @@ class Dataset(ABC):
             vocabulary=spec.vocabulary,
             note=edition.note if edition else "",
         )
-        (making / _MANIFEST).write_bytes(msgspec.json.encode(prepared))
-        shutil.rmtree(folder, ignore_errors=True)
-        making.rename(folder)
-        return prepared
+        return keep(data, prepared)
 
 
 registry: Registry[Dataset] = Registry("data set", "velodrome.datasets", "DATASETS")
+
+
+def keep(data: Data, prepared: PreparedData) -> PreparedData:
+    """Write the arrays into the folder of `prepared`, all or nothing. The caller holds the lock."""
+    folder = Path(prepared.folder)
+    making = folder.parent / ".making"  # what a killed process left is of no use
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    for path, array in zip(_files(making), _flat(data), strict=True):
+        np.save(path, array)
+    (making / _MANIFEST).write_bytes(msgspec.json.encode(prepared))
+    shutil.rmtree(folder, ignore_errors=True)
+    making.rename(folder)
+    return prepared
 
 
 def load(prepared: PreparedData, samples: int | None = None) -> Data:

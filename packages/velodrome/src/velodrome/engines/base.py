@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from velodrome import user_code
 from velodrome.devices import Devices
 from velodrome.engines import device_memory
 from velodrome.job import Job
@@ -27,12 +28,12 @@ class Totals(NamedTuple):
     """Means over the samples of a pass.
 
     Attributes:
-        loss: cross-entropy (no weight penalty).
-        accuracy: share of samples told right.
+        loss: cross-entropy (no weight penalty); of a user's model its whole loss.
+        accuracy: share of samples told right; None of a user's model that does not measure it.
     """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
 
 class Engine(ABC):
@@ -50,6 +51,7 @@ class Engine(ABC):
         dtypes: those that it can train in. In `bfloat16` weights stay float32;
             products and convolutions take bfloat16.
         no_gpu: why it trains on no GPU; empty if it can.
+        own_models: whether it trains Keras models of the user's.
         one_device: why it trains on one device only; empty if several can share each batch.
         replicas: devices that share each batch.
         gpus: whether they are GPUs, of which the process sees its own alone.
@@ -60,11 +62,14 @@ class Engine(ABC):
     summary: ClassVar[str]
     dtypes: ClassVar[tuple[DType, ...]] = ("float32",)
     no_gpu: ClassVar[str] = ""
+    own_models: ClassVar[bool] = False
     one_device: ClassVar[str] = ""
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """Why this engine cannot run that trial at all, or None."""
+        if user_code.is_reference(trial.workload) and not cls.own_models:
+            return f"{cls.name} trains velodrome's workloads, not a Keras model of one's own"
         devices = Devices.parse(trial.devices)
         if devices.machines > 1:
             return f"{cls.name} runs on one machine so far, not on {trial.devices}"
@@ -140,6 +145,10 @@ class Engine(ABC):
         and accuracy are those of each step before its update, added up on the device and
         read once.
         """
+
+    def learning_rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 1."""
+        return self.job.trial.recipe.learning_rate_in(epoch, self.replicas)
 
     @abstractmethod
     def evaluate(self) -> Totals:

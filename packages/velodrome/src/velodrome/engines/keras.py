@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar
@@ -62,6 +63,7 @@ class Keras(Engine):
         mechanism: how several devices share a batch, and normalise it.
     """
 
+    own_models = True
     backend: ClassVar[str]
     mechanism: ClassVar[str] = ""
 
@@ -154,13 +156,18 @@ class Keras(Engine):
         return y[:, None] if self.graph.binary() else y
 
     def set_weights(self, weights: Weights) -> None:
-        _write(self._model, weights)
+        self._write(self._model, weights)
         for variable in self._model.optimizer.variables:
             if variable is not self._model.optimizer.learning_rate:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
 
     def weights(self) -> Weights:
         return self._read(self._model)
+
+    def _write(self, model: Any, weights: Weights) -> None:
+        for name, array in weights.items():
+            variable = _variable(model, name)
+            variable.assign(array.reshape(variable.shape))
 
     def _read(self, model: Any) -> Weights:
         import keras
@@ -171,8 +178,15 @@ class Keras(Engine):
             for name, array in self.graph.arrays().items()
         }
 
-    def train(self, order: Order, learning_rate: float) -> Totals:
+    def _trained(self) -> Iterable[str]:
+        """Names of the arrays that are trained."""
+        return self.graph.parameters()
+
+    def _set_learning_rate(self, learning_rate: float) -> None:
         self._model.optimizer.learning_rate = learning_rate
+
+    def train(self, order: Order, learning_rate: float) -> Totals:
+        self._set_learning_rate(learning_rate)
         x, y = self._train
         history = self._model.fit(
             x[order],
@@ -181,7 +195,10 @@ class Keras(Engine):
             shuffle=False,
             verbose=0,
         ).history
-        return _totals({name: values[0] for name, values in history.items()})
+        return self._totals({name: values[0] for name, values in history.items()})
+
+    def _totals(self, logs: dict[str, float]) -> Totals:
+        return Totals(logs.get("crossentropy", logs["loss"]), logs["accuracy"])
 
     def evaluate(self) -> Totals:
         return self._validated(*self._validation)
@@ -194,7 +211,7 @@ class Keras(Engine):
             verbose=0,
             return_dict=True,
         )
-        return _totals(logs)
+        return self._totals(logs)
 
     @cached_property
     def _stepping(self) -> Any:
@@ -210,15 +227,17 @@ class Keras(Engine):
         gradients keep float32's full precision, and a power of two rounds nothing.
         """
         model, before = self._stepping, self.weights()
-        _write(model, before)
+        self._write(model, before)
         x, y = self._train
         history = model.fit(
             x[order], y[order], batch_size=len(order), shuffle=False, verbose=0
         ).history
         after = self._read(model)
         gradients = {
-            name: ((before[name].astype(np.float64) - after[name]) / _LONG_STEP).astype(np.float32)
-            for name in self.graph.parameters()
+            name: ((before[name].astype(np.float64) - after[name]) / _LONG_STEP).astype(
+                before[name].dtype
+            )
+            for name in self._trained()
         }
         return history["loss"][0], gradients
 
@@ -370,7 +389,10 @@ class KerasJax(Keras):
         )
         share = rest / len(y)
         return Totals(
-            *((1 - share) * most + share * few for most, few in zip(whole, last, strict=True))
+            (1 - share) * whole.loss + share * last.loss,
+            None
+            if whole.accuracy is None or last.accuracy is None
+            else (1 - share) * whole.accuracy + share * last.accuracy,
         )
 
 
@@ -429,16 +451,6 @@ def _share(trial: Trial) -> None:
 
         names = [f"{devices.kind}:{each}" for each in range(devices.total)]
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names))
-
-
-def _totals(logs: dict[str, float]) -> Totals:
-    return Totals(logs.get("crossentropy", logs["loss"]), logs["accuracy"])
-
-
-def _write(model: Any, weights: Weights) -> None:
-    for name, array in weights.items():
-        variable = _variable(model, name)
-        variable.assign(array.reshape(variable.shape))
 
 
 def _variable(model: Any, name: str) -> Any:

@@ -35,12 +35,13 @@ class Neon(Engine):
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """Chains of convolutions and dense layers are what Neon's CPU backend is raced on."""
-        if trial.workload not in _WORKLOADS:
+        reason = super().unsupported(trial)
+        if reason is None and trial.workload not in _WORKLOADS:
             return (
                 f"neon is raced on {', '.join(_WORKLOADS)}: its CPU backend computes convolutions "
                 f"in a Python loop over positions, too slow for {trial.workload}"
             )
-        return super().unsupported(trial)
+        return reason
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)

@@ -59,8 +59,13 @@ def _data(trial: Trial, planned: PreparedData) -> PreparedData:
     """The data where it lies on this machine."""
     if Path(planned.folder).is_dir():
         return planned
-    takes = workloads.registry.get(trial.workload).takes()
-    found = datasets.get(trial.dataset).prepare(takes, trial.samples)
+    workload = workloads.get(trial.workload)
+    if workload.own:
+        raise UserError(
+            f"the data of {trial.workload} are not on this machine: for a model of one's own, "
+            "its files and VELODROME_HOME must lie in folders that all machines share"
+        )
+    found = datasets.get(trial.dataset).prepare(workload.takes(), trial.samples)
     if found.fingerprint != planned.fingerprint:
         raise UserError(f"{trial.dataset} is not the data here that the study was planned with")
     return found

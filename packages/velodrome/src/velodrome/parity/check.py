@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from velodrome import engines, environment, runner, workloads
 from velodrome.devices import Devices
@@ -32,10 +33,17 @@ from velodrome.parity.deviation import (
 from velodrome.parity.kernels import Kernels
 from velodrome.parity.verdict import Status, Verdict
 from velodrome.study import Study
-from velodrome.trial import Trial
+from velodrome.trial import DType, Trial
 
 # Two independent implementations in float64: the first is the reference, the second its witness.
 REFERENCES = ("torch", "jax")
+# Of a user's Keras model: the first two of Keras's backends that can run it.
+_OWN_REFERENCES = ("keras-torch", "keras-jax", "keras-tensorflow")
+
+# A loss that moves by more than this in float64, relatively, was not moved by rounding.
+_RANDOM = 1e-9
+
+_STEPS = 4  # of a comparison before a race
 
 # Variants from which an engine's noise is told.
 _VARIANTS = 3
@@ -120,6 +128,45 @@ def check(
     shutil.rmtree(folder / _ANSWERS, ignore_errors=True)
 
 
+def settle(study: Study, folder: Path, report: Report) -> None:
+    """Compare the engines that are to race a model of the user's, where no verdict is kept yet.
+
+    Args:
+        study: what is to be raced.
+        folder: as for `check`.
+        report: as for `check`.
+
+    Raises:
+        UserError: as `check`.
+    """
+    own = [name for name in study.workloads if workloads.get(name).own]
+    if not own or study.pins:
+        return
+    known = verdict.read(verdict.everywhere())
+    jobs = [job for job in runner.plan(study, this_machine()) if job.model]
+    for name in own:
+        unknown = dict.fromkeys(
+            job.trial.engine
+            for job in jobs
+            if job.trial.workload == name and verdict.find(known, job.trial) is None
+        )
+        train = min(job.data.train for job in jobs if job.trial.workload == name)
+        size = min(_SAMPLES, int(train / (_STEPS + 1.5)))
+        if not unknown or not size:
+            continue
+        report(f"do {', '.join(unknown)} train the same mathematics of {name}?")
+        small = msgspec.structs.replace(
+            study,
+            workloads=(name,),
+            engines=tuple(unknown),
+            batch_sizes=(size,),
+            scaling="strong",
+            exclude=(),
+        )
+        for _ in check(small, _STEPS, folder, report, again=True):
+            pass
+
+
 _ANSWERS = "answers"
 
 
@@ -157,7 +204,7 @@ def _together(study: Study, steps: int, folder: Path) -> Iterable[list[Job]]:
 
 def _batch_size(workload: str) -> int:
     """Samples enough for batch statistics that rounding does not carry away, but not for long."""
-    shapes = workloads.registry.get(workload).graph.shapes().values()
+    shapes = workloads.get(workload).graph.shapes().values()
     return _FEW if max(map(math.prod, shapes)) > _LARGE else _SAMPLES
 
 
@@ -206,35 +253,52 @@ class _References:
         return self._found[draw]
 
     def _make(self, job: Job) -> _Reference:
-        """Both references agreeing, in steps short enough for rounding to stay small."""
-        rate = job.trial.recipe.learning_rate
-        try:
-            first = self._answer(REFERENCES[0], job, rate)
-            for _ in range(_TIMES):
-                if unsteadiness(first) < _UNSTEADY:
-                    break
-                rate /= _SHORTER
-                first = self._answer(REFERENCES[0], job, rate)
-            second = self._answer(REFERENCES[1], job, rate)
-        except UserError as error:
-            return _Reference({}, rate, str(error))
-        if different := differences(second, first):
-            return _Reference({}, rate, f"{REFERENCES[1]} has {different}")
-        most = worst(deviations(second, first, "float64", job.trial.batch_size))
-        if not most.excess <= 1.0:
-            both = " and ".join(REFERENCES)
-            return _Reference({}, rate, f"{both} disagree in float64: {_off(most)}")
-        return _Reference(_noisier(first, second), rate)
+        if job.model is None:
+            return self._pair(REFERENCES, job, "float64")
+        exact = self._pair(_OWN_REFERENCES, job, "float64")
+        if not exact.problem:
+            return exact
+        # A user's code may know float32 only; then two backends that agree in it must do.
+        self._report(f"  {exact.problem}; so in float32")
+        return self._pair(_OWN_REFERENCES, job, "float32")
 
-    def _answer(self, name: str, job: Job, learning_rate: float) -> Mapping[str, Quantity]:
-        """What an engine finds in float64.
+    def _pair(self, names: tuple[str, ...], job: Job, dtype: DType) -> _Reference:
+        """Two references agreeing, in steps short enough for rounding to stay small.
+
+        Of a user's model those that cannot run it are passed over.
+        """
+        rate = job.trial.recipe.learning_rate
+        answers: dict[str, Mapping[str, Quantity]] = {}
+        problems = []
+        for name in names:
+            try:
+                found = self._answer(name, job, rate, dtype)
+                for _ in range(0 if answers else _TIMES):
+                    if unsteadiness(found) < _UNSTEADY:
+                        break
+                    rate /= _SHORTER
+                    found = self._answer(name, job, rate, dtype)
+            except UserError as error:
+                problems.append(str(error))
+                if job.model is None:
+                    break
+                continue
+            answers[name] = found
+            if len(answers) == 2:
+                return _agreed(answers, job, rate, dtype)
+        return _Reference({}, rate, "; ".join(problems))
+
+    def _answer(
+        self, name: str, job: Job, learning_rate: float, dtype: DType
+    ) -> Mapping[str, Quantity]:
+        """What an engine finds, with the noise that float64 would have.
 
         Raises:
             UserError: it fails.
         """
-        self._report(f"  reference: {name} in float64, learning rate {learning_rate:g}")
+        self._report(f"  reference: {name} in {dtype}, learning rate {learning_rate:g}")
         trial = msgspec.structs.replace(
-            job.trial, engine=name, devices="cpu", dtype="float64", settings="tuned"
+            job.trial, engine=name, devices="cpu", dtype=dtype, settings="tuned"
         )
         assert job.comparison is not None
         asked = _comparing(msgspec.structs.replace(job, trial=trial), job.comparison, self._folder)
@@ -242,10 +306,38 @@ class _References:
         try:
             answer = _run(asked, self._folder, self._timeout, self._report)
         except UserError as error:
-            raise UserError(f"{name} in float64: {error}") from None
+            raise UserError(f"{name} in {dtype}: {error}") from None
         if answer.outcome.kind is not None:
-            raise UserError(f"{name} in float64: {answer.outcome.reason}")
-        return answer.quantities
+            raise UserError(f"{name} in {dtype}: {answer.outcome.reason}")
+        finer = EPSILON["float64"] / EPSILON[dtype]
+        return {
+            each: Quantity(value, noise * finer)
+            for each, (value, noise) in answer.quantities.items()
+        }
+
+
+def _agreed(
+    answers: Mapping[str, Mapping[str, Quantity]], job: Job, rate: float, dtype: DType
+) -> _Reference:
+    """The first of two answers, if the second is the same."""
+    names, (first, second) = list(answers), answers.values()
+    if job.model and (moved := _moved(first)) > _RANDOM:
+        return _Reference(
+            {}, rate, f"the model draws at random by itself: its loss varies by {moved:.0e}"
+        )
+    if different := differences(second, first):
+        return _Reference({}, rate, f"{names[1]} has {different}")
+    most = worst(deviations(second, first, dtype, job.trial.batch_size))
+    if not most.excess <= 1.0:
+        both = " and ".join(names)
+        return _Reference({}, rate, f"{both} disagree in {dtype}: {_off(most)}")
+    return _Reference(_noisier(first, second), rate)
+
+
+def _moved(quantities: Mapping[str, Quantity]) -> float:
+    """How far the loss moves from run to run, relatively, as float64 would move it."""
+    loss = quantities["loss"]
+    return loss.noise / (float(np.linalg.norm(loss.value)) or 1.0)
 
 
 def _noisier(first: Mapping[str, Quantity], second: Mapping[str, Quantity]) -> dict[str, Quantity]:
@@ -351,7 +443,8 @@ def _run(job: Job, folder: Path, timeout: float, report: Report) -> _Answer:
 
 def _log(job: Job, folder: Path, what: str) -> Path:
     trial = job.trial
-    name = f"{trial.workload}-{trial.engine}-{trial.settings}-{trial.dtype}-{what}"
+    workload = trial.workload.replace("/", "-")
+    name = f"{workload}-{trial.engine}-{trial.settings}-{trial.dtype}-{what}"
     return folder / "logs" / f"{name}.log"
 
 

@@ -76,6 +76,7 @@ def _key(trial: Trial) -> tuple[object, ...]:
     )
     return (
         trial.workload,
+        trial.graph,
         trial.engine,
         trial.devices,
         trial.dtype,

@@ -66,6 +66,8 @@ def show(
     if drift and not drift.steady:
         screen.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
     screen.print(f"report: {out / PAGE}", soft_wrap=True)
+    if to_set := summary.line_to_set(groups):
+        screen.print(to_set, style="bold", soft_wrap=True)
     return 0 if any(row.done for row in rows) else 1
 
 

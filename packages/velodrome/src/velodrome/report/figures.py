@@ -226,7 +226,7 @@ def _device_order(devices: str) -> tuple[str, int, str]:
 
 def _accuracy_over_time(rows: Sequence[Row]) -> list[Chart]:
     found = []
-    for facet in _facets(rows):
+    for facet in _facets([row for row in rows if row.accuracy is not None]):
         series = tuple(
             _of_engine(_name(row), row.trial.engine, _learning(row)) for row in facet.rows
         )
@@ -248,10 +248,10 @@ def _learning(row: Row) -> tuple[Point, ...]:
     points, seconds = [], 0.0
     for number, epoch in enumerate(record.epochs, 1):
         seconds += epoch.train_seconds
-        text = (
-            f"{_name(row)}, epoch {number}: {epoch.validation_accuracy:.4f} after {seconds:.2f} s"
-        )
-        points.append(Point(x=seconds, y=epoch.validation_accuracy, text=text))
+        accuracy = epoch.validation_accuracy
+        if accuracy is not None:
+            text = f"{_name(row)}, epoch {number}: {accuracy:.4f} after {seconds:.2f} s"
+            points.append(Point(x=seconds, y=accuracy, text=text))
     return tuple(points)
 
 
@@ -261,7 +261,7 @@ def _trained(record: Record) -> float:
 
 def _accuracy_against_throughput(rows: Sequence[Row]) -> list[Chart]:
     found = []
-    for facet in _facets(rows, "batch_size"):
+    for facet in _facets([row for row in rows if row.accuracy is not None], "batch_size"):
         series = tuple(
             _of_engine(
                 label,

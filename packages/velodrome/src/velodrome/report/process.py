@@ -17,7 +17,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         time_with_validation: the same epochs with their validation pass.
         samples_sec: trained samples over `time`.
         unsettled: why the epochs had not settled; empty if they had.
-        accuracy: on the validation data after the last epoch.
+        accuracy: on the validation data after the last epoch; None where it is not told.
         setup: import, build, first step, and what warm-up epochs took beyond settled ones.
         to_target: training up to the end of the first epoch that reaches the target.
         peak_memory: largest resident size of the process tree.
@@ -29,7 +29,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_with_validation: float
     samples_sec: float
     unsettled: str
-    accuracy: float
+    accuracy: float | None
     setup: float | None
     to_target: float | None
     peak_memory: int | None

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from velodrome import user_code
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, common
 from velodrome.record import Record
@@ -361,7 +362,25 @@ def headline(groups: Sequence[Group]) -> str:
     if wins[1:]:
         text += ", " + " and ".join(f"{label} in {count}" for label, count in wins[1:])
     certain = sum(_leads(group) for group in ranked)
-    return f"{text}; the lead over the second is certain in {certain or 'none'}."
+    to_set = f"; {line}" if (line := line_to_set(ranked)) else ""
+    return f"{text}; the lead over the second is certain in {certain or 'none'}{to_set}."
+
+
+def line_to_set(groups: Iterable[Group]) -> str:
+    """For models of one's own: what to type for the backend that is fastest most often.
+
+    Empty if there is no such model, or nothing was ranked.
+    """
+    wins = Counter(
+        row.trial.engine
+        for row in (group.rows[0] for group in groups)
+        if row.ranked and user_code.is_reference(row.trial.workload)
+    )
+    return _line(wins.most_common(1)[0][0]) if wins else ""
+
+
+def _line(engine: str) -> str:
+    return f"export KERAS_BACKEND={engine.removeprefix('keras-')}"
 
 
 def _leads(group: Group) -> bool:
@@ -383,6 +402,8 @@ def _answer(group: Group, own: Container[str] = ()) -> str:
     speed = f"{first.samples_sec:,.0f} samples/s"
     if not rest:
         return f"{where}: {first.label} trained {speed}."
+    if user_code.is_reference(first.trial.workload):
+        where += f": {_line(first.trial.engine)}"
     return f"{where}: {first.label} is fastest with {speed}, {_margin(rest[0], group)}."
 
 

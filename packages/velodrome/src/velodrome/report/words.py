@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from velodrome import user_code
 from velodrome.trial import Trial
 from velodrome.workloads.recipe import Recipe
 
@@ -22,7 +23,10 @@ def words(trial: Trial) -> dict[str, str]:
         "batch_size": f"batch {trial.batch_size}",
         "devices": trial.devices,
         "epochs": f"{trial.epochs} epoch{'s' if trial.epochs > 1 else ''}",
-        "learning_rate": f"learning rate {trial.recipe.learning_rate:g}",
+        # Of a model of the user's own, its file says how it is trained.
+        "learning_rate": ""
+        if user_code.is_reference(trial.workload)
+        else f"learning rate {trial.recipe.learning_rate:g}",
         **{
             field: _parameter(field, recipe[field])
             for field in recipe

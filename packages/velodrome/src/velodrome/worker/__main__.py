@@ -8,15 +8,20 @@ import os
 import resource
 import sys
 import traceback
+from collections.abc import Callable
 
 import msgspec
 
-from velodrome import engines, failures
+from velodrome import engines, failures, user_code
+from velodrome.errors import UserError
 from velodrome.job import AnyEvent, Failed, Imported, Job, to_json
+from velodrome.record import FailureKind
 from velodrome.worker import dropout, lifeline, placement
 from velodrome.worker.compare import compare
 from velodrome.worker.measure import measure
 from velodrome.worker.ranks import Ranks, rank
+from velodrome.worker.rehearse import rehearse
+from velodrome.worker.start import Emit
 
 
 def main() -> int:
@@ -48,10 +53,10 @@ def main() -> int:
     if processes > 1 and number == 0:
         ranks = Ranks(job, processes, events, lost)
     try:
-        (dropout.look if job.dropped else compare if job.comparison else measure)(job, emit)
+        _task(job)(job, emit)
     except Exception as error:
         traceback.print_exc()
-        kind, reason = failures.of_exception(error, limited=job.memory_limit is not None)
+        kind, reason = _told(error, job)
         if kind == "error" and not imported:
             kind = "import"
         if ranks:
@@ -61,6 +66,29 @@ def main() -> int:
     if ranks:
         ranks.wait()
     return 0
+
+
+def _task(job: Job) -> Callable[[Job, Emit], None]:
+    if job.model and job.model.rehearsal:
+        return rehearse
+    if job.dropped:
+        return dropout.look
+    return compare if job.comparison else measure
+
+
+def _told(error: Exception, job: Job) -> tuple[FailureKind, str]:
+    """Kind and reason of a failure; of one in the user's own file, with its line."""
+    kind, reason = failures.of_exception(error, limited=job.memory_limit is not None)
+    if isinstance(error, UserError):
+        return kind, str(error)
+    if job.model is None or kind not in ("error", "unsupported"):
+        return kind, reason
+    if isinstance(error, NotImplementedError):
+        kind = "unsupported"
+    if isinstance(error, failures.Unsupported):
+        return kind, reason
+    at = user_code.place(error, user_code.parse(job.model.reference).path)
+    return kind, f"{at}: {user_code.message(error)}" if at else user_code.message(error)
 
 
 def _leave(status: int) -> None:

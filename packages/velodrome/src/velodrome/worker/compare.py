@@ -42,9 +42,12 @@ def compare(job: Job, emit: Emit) -> None:
     comparison = job.comparison
     assert comparison is not None
     engine, *_, imported = start(job, emit)
-    weights = randomness.telling_weights(job.trial, job.graph)
+    weights = randomness.telling_weights(job)
     if job.trial.dtype == "float64":
-        weights = {name: array.astype(np.float64) for name, array in weights.items()}
+        weights = {
+            name: array.astype(np.float64) if array.dtype.kind == "f" else array
+            for name, array in weights.items()
+        }
     passes = _passes(job, comparison)
     found = _quantities(engine, weights, weights, passes)
     noise = dict.fromkeys(found, 0.0)
@@ -87,10 +90,11 @@ def _quantities(
     after = engine.weights()
     quantities = {
         "loss": np.array([first_loss, *(each.loss for each in trained)]),
-        "accuracy": np.array([each.accuracy for each in trained]),
         "validation loss": np.array([validated.loss]),
-        "validation accuracy": np.array([validated.accuracy]),
     }
+    if validated.accuracy is not None:
+        quantities["accuracy"] = np.array([each.accuracy for each in trained], np.float64)
+        quantities["validation accuracy"] = np.array([validated.accuracy])
     for name, gradient in gradients.items():
         quantities[f"gradient of {name}"] = np.asarray(gradient, np.float64)
     for name, array in after.items():
@@ -104,7 +108,9 @@ def _quantities(
 def _moved(
     array: npt.NDArray[np.floating], epsilon: float, rng: np.random.Generator
 ) -> npt.NDArray[np.floating]:
-    """Every element one relative `epsilon` up or down."""
+    """Every element one relative `epsilon` up or down; whole numbers stay."""
+    if array.dtype.kind != "f":
+        return array
     signs = 2.0 * rng.integers(0, 2, array.shape) - 1.0
     return (array * (1.0 + epsilon * signs)).astype(array.dtype)
 

@@ -41,7 +41,7 @@ def look(job: Job, emit: Emit) -> None:
     asked = job.dropped
     assert asked is not None
     begin = time.perf_counter()
-    engine = engines.registry.get(job.trial.engine)(job)
+    engine = engines.make(job)
     emit(Imported(seconds=time.perf_counter() - begin))
     data = datasets.load(job.data, job.trial.samples)
     engine.build()
@@ -50,7 +50,7 @@ def look(job: Job, emit: Emit) -> None:
     checked = arrays(data.validation)
     engine.load_validation(*checked)
     kernel, bias = job.graph.parameters()
-    weights = randomness.initial_weights(job.trial, job.graph)
+    weights = randomness.initial_weights(job)
     engine.set_weights(weights)
     emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
     found = engine.evaluate().loss

@@ -48,16 +48,16 @@ def _first_step(engine: Engine, job: Job, samples: int) -> float:
     """Time one step from cold, then put the initial weights back."""
     batch = randomness.order(job.trial, 1, samples)[: job.trial.batch_size]
     begin = time.perf_counter()
-    engine.train(batch, job.trial.recipe.learning_rate_in(1, engine.replicas))
+    engine.train(batch, engine.learning_rate(1))
     seconds = time.perf_counter() - begin
-    engine.set_weights(randomness.initial_weights(job.trial, job.graph))
+    engine.set_weights(randomness.initial_weights(job))
     return seconds
 
 
 def _epoch(started: Started, job: Job, number: int, meters: Meters) -> Epoch:
     engine, x, y, validation, _ = started
     order = randomness.order(job.trial, number, len(y))
-    learning_rate = job.trial.recipe.learning_rate_in(number, engine.replicas)
+    learning_rate = engine.learning_rate(number)
 
     before = meters.read()
     begin = time.perf_counter()

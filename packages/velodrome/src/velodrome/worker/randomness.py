@@ -3,9 +3,10 @@
 import numpy as np
 
 from velodrome.engines.base import Inputs, Order
+from velodrome.job import Job
 from velodrome.trial import Trial
 from velodrome.worker.augmentation import augmented
-from velodrome.workloads.graph import Graph, Weights
+from velodrome.workloads.graph import Weights
 
 
 def generator(trial: Trial, *stream: int) -> np.random.Generator:
@@ -13,20 +14,25 @@ def generator(trial: Trial, *stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([trial.seed, trial.repeat, *stream]))
 
 
-def initial_weights(trial: Trial, graph: Graph) -> Weights:
+def initial_weights(job: Job) -> Weights:
     """The weights that training starts from."""
-    return graph.initial_weights(generator(trial, 0))
+    if job.model is None:
+        return job.graph.initial_weights(generator(job.trial, 0))
+    with np.load(job.model.weights, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
-def telling_weights(trial: Trial, graph: Graph) -> Weights:
+def telling_weights(job: Job) -> Weights:
     """Weights to compare engines from: as `initial_weights`, but no array is constant.
 
     Where biases are zero and scales one, an engine that forgets them goes unnoticed.
     """
-    rng = generator(trial, 2)
+    rng = generator(job.trial, 2)
     return {
-        name: array if np.ptp(array) else array + rng.uniform(0.05, 0.15, array.shape).astype("f4")
-        for name, array in initial_weights(trial, graph).items()
+        name: array + rng.uniform(0.05, 0.15, array.shape).astype("f4")
+        if array.dtype.kind == "f" and array.size and not np.ptp(array)
+        else array
+        for name, array in initial_weights(job).items()
     }
 
 

@@ -41,7 +41,7 @@ def start(job: Job, emit: Emit) -> Started:
         Unsupported: the engine cannot run it.
     """
     begin = time.perf_counter()
-    engine = engines.registry.get(job.trial.engine)(job)
+    engine = engines.make(job)
     emit(Imported(seconds=time.perf_counter() - begin))
     imported = memory.resident()
 
@@ -52,7 +52,7 @@ def start(job: Job, emit: Emit) -> Started:
     x, y = arrays(data.train)
     engine.load_training(x, y)
     engine.load_validation(*arrays(data.validation))
-    engine.set_weights(randomness.initial_weights(job.trial, job.graph))
+    engine.set_weights(randomness.initial_weights(job))
     emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
     return Started(engine, x, y, len(data.validation.y), imported)
 
@@ -67,7 +67,7 @@ def _check_last_batch(job: Job, samples: int, replicas: int) -> None:
 
 
 def arrays(split: Split) -> tuple[Inputs, Labels]:
-    """Images scaled to 0..1 in float32; tokens as they are."""
+    """Images scaled to 0..1 in float32; tokens, and the user's own data, as they are."""
     if split.x.dtype == np.uint8:
         return split.x.astype(np.float32) / np.float32(255), split.y
     return split.x, split.y

@@ -30,6 +30,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     epochs: int
 
+    @property
+    def own(self) -> bool:
+        """Whether it is a model of the user's, which only a worker can look into."""
+        return not self.graph.nodes
+
     def takes(self) -> InputSpec:
         """What a data set must provide for it."""
         vocabulary = self.graph.vocabulary()

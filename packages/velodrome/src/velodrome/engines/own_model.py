@@ -1,0 +1,240 @@
+"""A user's own Keras model on each of Keras's backends: trained as its file says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from velodrome import datasets, user_code
+from velodrome.engines.base import Labels, Order, Totals
+from velodrome.engines.keras import Keras, KerasJax, KerasMXNet, KerasTensorFlow, KerasTorch
+from velodrome.errors import UserError
+from velodrome.failures import Unsupported
+from velodrome.job import Job
+from velodrome.record import Ledger
+from velodrome.workloads.graph import Weights
+
+_PROBED = 32  # samples on which a model is built and its output looked at
+
+
+class OwnModel(Keras):
+    """What `build` of the user's file gives, with its own loss, optimizer and metrics.
+
+    Weights are named by their place among the model's and by Keras's path, `003 dense/kernel`.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        import keras
+
+        if job.trial.dtype == "float64":
+            keras.config.set_floatx("float64")
+        assert job.model is not None
+        self._reference = user_code.parse(job.model.reference)
+        self._notes: tuple[str, ...] = ()
+
+    def build(self) -> None:
+        """Make the user's model.
+
+        Raises:
+            UserError: the file has changed, or gives no model.
+            Unsupported: randomness that was to be turned off cannot be.
+        """
+        import keras
+
+        assert self.job.model is not None
+        if user_code.digest(self._reference) != self.job.model.digest:
+            raise UserError(f"{self._reference.path} has changed meanwhile; start again")
+        if self.job.trial.dtype == "bfloat16":
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.utils.set_random_seed(self.job.trial.seed)
+        probed = min(_PROBED, self.job.data.train)
+        self._probe = datasets.load(self.job.data, probed).train
+        self._function: Callable[[], Any] = user_code.function(self._reference)
+        with self._scope():
+            self._model = self._made()
+            if not self._model.compiled:
+                self._compile(self._model)
+            self._model.optimizer.build(self._model.trainable_variables)
+        self._names = [f"{n:03d} {each.path}" for n, each in enumerate(self._model.weights)]
+        self._rate = self.learning_rate(1)
+        self._start = [_numpy(each) for each in self._model.optimizer.variables]
+
+    def _made(self) -> Any:
+        import keras
+
+        model = self._function()
+        if not isinstance(model, keras.Model):
+            raise UserError(
+                f"{self._reference} gave a {type(model).__name__}; it must give a keras.Model"
+            )
+        if not model.built:
+            model(keras.ops.convert_to_tensor(self._probe.x))
+        if not self.job.dropout:
+            _still(model)
+        return model
+
+    def _compile(self, model: Any) -> None:
+        """With Adam, and the loss that labels and output suggest."""
+        import keras
+
+        loss, metrics = _loss(model, self._probe.x, self._probe.y, self.job.data.classes)
+        model.compile(optimizer=keras.optimizers.Adam(), loss=loss, metrics=metrics)
+        logits = " from logits" if getattr(loss, "from_logits", False) else ""
+        self._notes = (
+            f"the model is not compiled: trained by Adam on {type(loss).__name__}{logits}",
+        )
+
+    def _compiled(self, optimizer: Any, weight_decay: float) -> Any:
+        """Another copy of the model with the same loss."""
+        model = self._made()
+        model.compile(
+            optimizer=optimizer,
+            loss=self._model.loss,
+            run_eagerly=self._model.run_eagerly,
+            jit_compile=self._model.jit_compile,
+        )
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def _labels(self, y: Labels) -> Labels:
+        return y
+
+    def set_weights(self, weights: Weights) -> None:
+        """As on the others.
+
+        Raises:
+            Unsupported: on this backend the model has other weights.
+        """
+        shapes = dict(zip(self._names, (each.shape for each in self._model.weights), strict=True))
+        if {name: array.shape for name, array in weights.items()} != shapes:
+            other = sorted(set(weights) ^ set(shapes)) or "of other shapes"
+            raise Unsupported(f"on this backend the model's weights are others: {other}")
+        self._write(self._model, weights)
+        for variable, array in zip(self._model.optimizer.variables, self._start, strict=True):
+            variable.assign(array)
+
+    def _write(self, model: Any, weights: Weights) -> None:
+        for variable, name in zip(model.weights, self._names, strict=True):
+            variable.assign(weights[name])
+
+    def _read(self, model: Any) -> Weights:
+        arrays = [_numpy(each) for each in model.weights]
+        return dict(zip(self._names, arrays, strict=True))
+
+    def _trained(self) -> list[str]:
+        pairs = zip(self._names, self._model.weights, strict=True)
+        return [name for name, variable in pairs if variable.trainable]
+
+    def _set_learning_rate(self, learning_rate: float) -> None:
+        """In a race the model's file says it; in a comparison this is a factor on it."""
+        import keras
+
+        optimizer = self._model.optimizer
+        if self.job.comparison and isinstance(optimizer.learning_rate, keras.Variable):
+            optimizer.learning_rate = learning_rate * self._rate
+
+    def learning_rate(self, epoch: int) -> float:
+        return float(_numpy(self._model.optimizer.learning_rate))
+
+    def _totals(self, logs: dict[str, float]) -> Totals:
+        if "loss" not in logs:
+            raise UserError(f"{self._reference}: the model's own train_step tells no 'loss'")
+        accuracy = next(
+            (each for name, each in logs.items() if name.endswith(("accuracy", "acc"))), None
+        )
+        return Totals(float(logs["loss"]), None if accuracy is None else float(accuracy))
+
+    def gradients(self, order: Order) -> tuple[float, Weights]:
+        """As on the others, of the user's whole loss, penalties included."""
+        return super().gradients(order)
+
+    def ledger(self) -> Ledger:
+        import msgspec
+
+        ledger = super().ledger()
+        return msgspec.structs.replace(ledger, notes=(*ledger.notes, *self._notes))
+
+
+class _OnMXNet(OwnModel, KerasMXNet):
+    pass
+
+
+class _OnTensorFlow(OwnModel, KerasTensorFlow):
+    pass
+
+
+class _OnJax(OwnModel, KerasJax):
+    def __init__(self, job: Job) -> None:
+        if job.trial.dtype == "float64":
+            import jax
+
+            jax.config.update("jax_enable_x64", True)
+        super().__init__(job)
+
+
+class _OnTorch(OwnModel, KerasTorch):
+    pass
+
+
+CLASSES: dict[str, type[OwnModel]] = {
+    each.name: each for each in (_OnMXNet, _OnTensorFlow, _OnJax, _OnTorch)
+}
+
+
+def _numpy(variable: Any) -> Any:
+    """A copy: what a backend answers may be the variable's own memory."""
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(variable))
+
+
+def _still(model: Any) -> None:
+    """Turn off what layers of Keras draw at random.
+
+    Raises:
+        Unsupported: a layer draws at random and has no rate that could be set to zero.
+    """
+    for layer in model._flatten_layers():
+        if not layer._seed_generators:
+            continue
+        rates = [
+            name
+            for name in ("rate", "stddev", "dropout", "recurrent_dropout")
+            if isinstance(getattr(layer, name, None), int | float)
+        ]
+        if not rates:
+            raise Unsupported(
+                f"its layer '{layer.name}' ({type(layer).__name__}) draws at random and cannot be "
+                "kept from it, so that engines cannot be compared"
+            )
+        for name in rates:
+            setattr(layer, name, 0.0)
+
+
+def _loss(model: Any, x: Any, y: Any, classes: int) -> tuple[Any, list[str]]:
+    """The loss that labels and outputs suggest, and metrics.
+
+    Raises:
+        UserError: they suggest none.
+    """
+    from keras import losses
+
+    out = np.asarray(_numpy(model(x)), np.float64) if not isinstance(x, dict) else None
+    assert out is not None
+    shares = bool(((out >= 0) & (out <= 1)).all())
+    if out.shape == y.shape and y.dtype.kind == "f":
+        return losses.MeanSquaredError(), []
+    if classes and out.size == len(out):
+        return losses.BinaryCrossentropy(from_logits=not shares), ["accuracy"]
+    logits = not (shares and np.allclose(out.sum(-1), 1.0, atol=1e-3))
+    if y.dtype.kind == "i" and out.shape[:-1] in (y.shape, y.shape[:-1] if classes else None):
+        return losses.SparseCategoricalCrossentropy(from_logits=logits), ["accuracy"]
+    if out.shape == y.shape and (np.sort(y, -1)[..., -1] == 1).all() and (y.sum(-1) == 1).all():
+        return losses.CategoricalCrossentropy(from_logits=logits), ["accuracy"]
+    if out.size == y.size and y.dtype.kind == "f":
+        return losses.MeanSquaredError(), []
+    raise UserError(
+        f"which loss the model needs cannot be told from outputs of shape {out.shape[1:]} and "
+        f"labels of shape {y.shape[1:]}, {y.dtype}: compile it in its function"
+    )

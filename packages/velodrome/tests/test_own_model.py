@@ -1,0 +1,242 @@
+"""A model of the user's own, raced by real workers; its data and its errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from velodrome import datasets, store, study, user_code, workloads
+from velodrome.datasets import own
+from velodrome.errors import UserError
+from velodrome.parity import verdict
+
+MODEL = """\
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+class Scaled(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x):
+        if keras.backend.backend() == "torch":
+            raise NotImplementedError("no scaling here")
+        return x * self.scale
+
+
+def huber(y_true, y_pred):
+    wanted = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), 3, dtype=y_pred.dtype)
+    return ops.mean(ops.square(wanted - y_pred), axis=-1)
+
+
+def build():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8, "tanh"), Scaled(), layers.Dropout(0.5),
+         layers.Dense(3, "softmax")]
+    )
+    model.compile("adam", huber, metrics=["accuracy"])
+    return model
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model and its data, in which commands are given."""
+    monkeypatch.chdir(tmp_path)
+    own._prepared.cache_clear()
+    (tmp_path / "my_model.py").write_text(MODEL)
+    rng = np.random.default_rng(0)
+    np.savez("my_data.npz", x=rng.random((120, 4)), y=rng.integers(0, 3, 120))
+    return tmp_path
+
+
+def velodrome(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "velodrome", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_a_race_answers_and_a_backend_that_cannot_is_a_row(here: Path) -> None:
+    answer = velodrome(
+        *("run", "my_model.py:build", "--data", "my_data.npz", "--repeats", "1"),
+        *("--engine", "keras-jax,keras-tensorflow,keras-torch,torch", "--epochs", "2"),
+    )
+
+    assert answer.returncode == 0, answer.stderr
+    folder = here / "runs" / "my_model"
+    records = {record.trial.engine: record for record in store.read(folder)}
+    assert {name: record.status for name, record in records.items()} == {
+        "keras-jax": "ok",
+        "keras-tensorflow": "ok",
+        "keras-torch": "unsupported",
+        "torch": "unsupported",
+    }
+    failure = records["keras-torch"].failure
+    assert failure is not None
+    assert failure.reason == "my_model.py:12: NotImplementedError: no scaling here"
+
+    # The same weights and batches, but for dropout's draws, which are each backend's own.
+    first, second = records["keras-jax"].epochs[0], records["keras-tensorflow"].epochs[0]
+    assert first.loss == pytest.approx(second.loss, rel=0.1)
+    assert first.learning_rate == pytest.approx(0.001)
+
+    verdicts = {each.trial.engine: each for each in verdict.read(folder / "parity")}
+    assert verdicts["keras-jax"].status == "parity"
+    assert verdicts["keras-tensorflow"].status == "parity"
+    assert verdicts["keras-torch"].status == "unsupported"
+
+    *_, last = answer.stdout.splitlines()
+    winner = max(("jax", "tensorflow"), key=lambda name: _speed(records[f"keras-{name}"]))
+    assert last == f"export KERAS_BACKEND={winner}"
+    page = (folder / "report.html").read_text()
+    headline = page.split('id="answer">')[1].split("</p>")[0]
+    assert f"export KERAS_BACKEND={winner}" in headline
+
+
+def _speed(record: object) -> float:
+    from velodrome.report.process import results
+
+    ((_, figures),) = results([record])  # type: ignore[list-item]
+    assert figures is not None
+    return figures.samples_sec
+
+
+def test_an_error_is_the_users_at_the_users_line_and_nothing_is_run(here: Path) -> None:
+    (here / "my_model.py").write_text(MODEL.replace("huber, metrics", "hubert, metrics"))
+    answer = velodrome("run", "my_model.py:build", "--data", "my_data.npz", "--engine", "keras-jax")
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1] == (
+        "velodrome: my_model.py:27: NameError: name 'hubert' is not defined"
+    )
+    assert not (here / "runs" / "my_model" / "results.jsonl").exists()
+
+
+def test_an_error_in_the_data_function_is_the_users(here: Path) -> None:
+    (here / "my_data.py").write_text("def load():\n    return 1 / 0\n")
+    with pytest.raises(UserError, match=r"^my_data\.py:2: ZeroDivisionError: division by zero$"):
+        own.prepare("my_data.py:load")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "(x, y)",
+        "((x[:96], y[:96]), (x[96:], y[96:]))",
+        "(x[:96], y[:96], x[96:], y[96:])",
+        "{'x': x, 'y': y}",
+    ],
+)
+def test_a_function_gives_data_in_any_usual_form(here: Path, given: str) -> None:
+    (here / "my_data.py").write_text(
+        "import numpy as np\n\n"
+        "def load():\n"
+        "    x, y = np.arange(480.0).reshape(120, 4), np.arange(120) % 3\n"
+        f"    return {given}\n"
+    )
+    prepared = own.prepare("my_data.py:load")
+    assert (prepared.train, prepared.validation, prepared.classes) == (96, 24, 3)
+    data = datasets.load(prepared)
+    # Whatever their order: each sample has kept its label.
+    assert all((x[0] / 4) % 3 == y for x, y in zip(*data.train, strict=True))
+    assert data.train.x.dtype == np.float32
+    assert data.train.y.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": np.zeros((3, 2))}, "has x; it must have x_train, y_train"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(2)}, "x has 3 samples and y 2"),
+        ({"x": np.full((3, 2), np.nan), "y": np.zeros(3)}, "not finite"),
+        ({"x": np.array(["a", "b"]), "y": np.zeros(2)}, "give numbers"),
+        ({"x": np.array([[1], [1, 2]], object), "y": np.zeros(2)}, "Python objects"),
+        (
+            {
+                "x_train": np.zeros((3, 2)),
+                "y_train": np.zeros(3),
+                "x_test": np.zeros((3, 4)),
+                "y_test": np.zeros(3),
+            },
+            "give one shape",
+        ),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_refused(
+    here: Path, arrays: dict[str, np.ndarray], words: str
+) -> None:
+    np.savez("wrong.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=words):
+        own.prepare("wrong.npz")
+
+
+def test_other_data_have_another_fingerprint(here: Path) -> None:
+    before = own.prepare("my_data.npz").fingerprint
+    own._prepared.cache_clear()
+    rng = np.random.default_rng(1)
+    np.savez("my_data.npz", x=rng.random((120, 4)), y=rng.integers(0, 3, 120))
+    assert own.prepare("my_data.npz").fingerprint != before
+
+
+def test_a_changed_file_or_a_changed_file_beside_it_has_another_digest(here: Path) -> None:
+    (here / "blocks.py").write_text("WIDTH = 8\n")
+    (here / "unused.py").write_text("")
+    (here / "my_model.py").write_text("import blocks\n" + MODEL)
+    reference = user_code.parse("my_model.py:build")
+    found = [user_code.digest(reference)]
+    (here / "unused.py").write_text("OTHER = 1\n")
+    assert user_code.digest(reference) == found[0]
+    (here / "blocks.py").write_text("WIDTH = 9\n")
+    found.append(user_code.digest(reference))
+    (here / "my_model.py").write_text("import blocks\n\n" + MODEL)
+    found.append(user_code.digest(reference))
+    found.append(user_code.digest(user_code.parse("my_model.py:other")))
+    assert len(set(found)) == 4
+
+
+def test_what_is_no_python_is_refused_at_its_line(here: Path) -> None:
+    (here / "my_model.py").write_text("def build():\n    return (\n")
+    with pytest.raises(UserError, match=r"^my_model\.py:2: SyntaxError"):
+        user_code.digest(user_code.parse("my_model.py:build"))
+
+
+def test_a_study_names_a_model_without_reading_it() -> None:
+    found = study.load("nowhere/my model.py:build", {"dataset": "nowhere.npz"})
+    assert found.name == "my-model"
+    assert {engine.removeprefix("keras-") for engine in found.engines} == {
+        "jax",
+        "mxnet",
+        "tensorflow",
+        "torch",
+    }
+    assert workloads.get("nowhere/my model.py:build").own
+    with pytest.raises(UserError, match="names no function"):
+        study.load("my_model.py")
+    with pytest.raises(UserError, match="stands in its file"):
+        study.load("my_model.py:build", {"recipe": {"momentum": [0.9]}})
+
+
+def test_init_writes_a_study_that_can_be_read(here: Path) -> None:
+    assert velodrome("init", "my_model.py:build", "--data", "my_data.npz").returncode == 0
+    found = study.load("study.yaml")
+    assert (found.workloads, found.dataset) == (("my_model.py:build",), "my_data.npz")
+    again = velodrome("init")
+    assert again.returncode == 2
+    assert "there already" in again.stderr
+
+
+def test_the_message_is_what_the_user_wrote() -> None:
+    wrapped = ValueError(
+        "Exception encountered when calling Mine.call().\n\n\x1b[1mno such\nthing\x1b[0m\n\n"
+        "Arguments received by Mine.call():\n  x=1"
+    )
+    assert user_code.message(wrapped) == "ValueError: no such thing"
+    assert json.dumps(user_code.message(ValueError("x" * 900))).count("x") < 400
