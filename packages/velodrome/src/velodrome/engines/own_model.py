@@ -29,6 +29,7 @@ class OwnModel(Keras):
 
         if job.trial.dtype == "float64":
             keras.config.set_floatx("float64")
+            keras.config.set_dtype_policy("float64")
         assert job.model is not None
         self._reference = user_code.parse(job.model.reference)
         self._notes: tuple[str, ...] = ()
