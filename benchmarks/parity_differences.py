@@ -47,7 +47,7 @@ def outcome(job, engine=Torch):
     made.build()
     made.load_training(x, y)
     made.load_validation(x[:BATCH], y[:BATCH])
-    start = randomness.telling_weights(job.trial, job.graph)
+    start = randomness.telling_weights(job)
     start = {name: array.astype(np.float64) for name, array in start.items()}
     made.set_weights(start)
     order = np.arange(count)

@@ -128,7 +128,7 @@ def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
             if not user_code.is_reference(name) and name not in workloads.registry.all():
                 raise unknown("workload or study", name, [*workloads.registry.all(), *bundled()])
         own = all(map(user_code.is_reference, names))
-        raw = {"name": _name(names), "workloads": names, "engines": _at_hand(own)}
+        raw: Any = {"name": _name(names), "workloads": names, "engines": _at_hand(own)}
         if own:
             raw["repeats"] = _OWN_REPEATS
         return parse(raw | dict(changes or {}), where="command line")
