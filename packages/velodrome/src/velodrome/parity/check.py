@@ -37,8 +37,9 @@ from velodrome.trial import DType, Trial
 
 # Two independent implementations in float64: the first is the reference, the second its witness.
 REFERENCES = ("torch", "jax")
-# Of a user's Keras model: the first two of Keras's backends that can run it.
-_OWN_REFERENCES = ("keras-torch", "keras-jax", "keras-tensorflow")
+# Of a user's Keras model: the first two of Keras's backends that can run it. PyTorch's comes last:
+# there Keras's rules for mixed dtypes make float32 of float64, in `keras.ops.matmul` for one.
+_OWN_REFERENCES = ("keras-tensorflow", "keras-jax", "keras-torch")
 
 # A loss that moves by more than this in float64, relatively, was not moved by rounding.
 _RANDOM = 1e-9
