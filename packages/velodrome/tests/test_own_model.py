@@ -89,7 +89,7 @@ def test_a_race_answers_and_a_backend_that_cannot_is_a_row(here: Path) -> None:
     assert first.loss == pytest.approx(second.loss, rel=0.1)
     assert first.learning_rate == pytest.approx(0.001)
 
-    verdicts = {each.trial.engine: each for each in verdict.read(folder / "parity")}
+    verdicts = {each.trial.engine: each for each in verdict.read(folder)}
     assert verdicts["keras-jax"].status == "parity"
     assert verdicts["keras-tensorflow"].status == "parity"
     assert verdicts["keras-torch"].status == "unsupported"
@@ -115,7 +115,7 @@ def test_an_error_is_the_users_at_the_users_line_and_nothing_is_run(here: Path) 
     answer = velodrome("run", "my_model.py:build", "--data", "my_data.npz", "--engine", "keras-jax")
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1] == (
-        "velodrome: my_model.py:27: NameError: name 'hubert' is not defined"
+        "velodrome: my_model.py:26: NameError: name 'hubert' is not defined"
     )
     assert not (here / "runs" / "my_model" / "results.jsonl").exists()
 
