@@ -6,6 +6,7 @@ import msgspec
 
 from velodrome import runner, store
 from velodrome.executors.base import Executor
+from velodrome.parity import check
 from velodrome.report import summary
 from velodrome.report.process import results
 from velodrome.report.summary import Group
@@ -24,9 +25,12 @@ def run(
 ) -> None:
     """Run the study's repeats, then more of them until its `precision` or `max_repeats`.
 
+    Whether all train the same mathematics of a user's own model is found out before.
+
     Raises:
         UserError: as `runner.run`.
     """
+    check.settle(study, folder / "parity", observer.note)
     runner.run(study, folder, observer, retry_failed=retry_failed, executor=executor)
     wanted = study.precision
     if wanted is None:

@@ -76,7 +76,6 @@ def command(
     """Read the study, run what is missing of it, report."""
     from velodrome import executors, planner, report, study
     from velodrome.arguments import assignments, several
-    from velodrome.parity import check
     from velodrome.progress import watching
 
     site = {
@@ -111,6 +110,5 @@ def command(
     folder = out or Path("runs") / wanted.name
     where = executors.named(executor, jobs)
     with watching() as observer:
-        check.settle(wanted, folder / "parity", observer.note)
         planner.run(wanted, folder, observer, retry_failed=retry_failed, executor=where)
     return report.show([folder])
