@@ -69,8 +69,8 @@ class OwnModel(Keras):
             raise UserError(
                 f"{self._reference} gave a {type(model).__name__}; it must give a keras.Model"
             )
-        if not model.built:
-            model(keras.ops.convert_to_tensor(self._probe.x))
+        # Builds what is not built; and a Sequential model keeps silent on a layer that cannot run.
+        model(keras.ops.convert_to_tensor(self._probe.x))
         if not self.job.dropout:
             _still(model)
         return model
