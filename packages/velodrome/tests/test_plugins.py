@@ -89,14 +89,79 @@ def test_a_change_of_its_source_is_another_environment(packages: Path, tmp_path:
     assert environment() == before
 
 
-def test_a_broken_one_takes_nothing_else_with_it(tmp_path: Path) -> None:
-    (tmp_path / "lame.py").write_text("raise RuntimeError('no legs')\n")
-    metadata = tmp_path / "lame-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lame\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[velodrome.engines]\nlame = lame\n")
-    assert "keras-jax" in velodrome(tmp_path, "list").stdout
-    assert "broken: RuntimeError: no legs" in velodrome(tmp_path, "doctor").stdout
+def module(folder: Path, name: str, group: str, content: str) -> None:
+    """A distribution of one file, as pip leaves it."""
+    metadata = f"{name}-1.0.dist-info"
+    written = {
+        f"{name}.py": content,
+        f"{metadata}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{metadata}/entry_points.txt": f"[velodrome.{group}]\n{name} = {name}\n",
+    }
+    (folder / metadata).mkdir()
+    for path, text in written.items():
+        (folder / path).write_text(text)
+    (folder / metadata / "RECORD").write_text("".join(f"{path},,\n" for path in written))
+
+
+ENGINE = """
+from velodrome.engines.mxnet import ENGINES as OURS
+
+class Alias(OURS[0]):
+    name = "alias"
+
+ENGINES = (Alias,)
+"""
+
+DATASET = """
+import numpy as np
+from velodrome.datasets.base import Data, Dataset, InputSpec, Split
+
+class Stripes(Dataset):
+    name = "stripes"
+    summary = "images of ten grey levels"
+
+    def provides(self, wanted):
+        return InputSpec(kind="image", shape=(28, 28, 1), classes=10)
+
+    def arrays(self, spec, samples, originals):
+        y = np.arange(200, dtype=np.int32) % 10
+        x = np.repeat(y.astype(np.uint8) * 25, 784).reshape(200, 28, 28, 1)
+        return Data(Split(x, y), Split(x[:50], y[:50]))
+
+DATASETS = (Stripes(),)
+"""
+
+
+def test_an_engine_and_a_data_set_may_be_modules_of_one_file(tmp_path: Path) -> None:
+    module(tmp_path, "alias", "engines", ENGINE)
+    module(tmp_path, "stripes", "datasets", DATASET)
+    out = tmp_path / "run"
+    asked = ("mlp", "--dataset", "stripes", "--engine", "alias", "--epochs", "1")
+    answer = velodrome(tmp_path, "run", *asked, "--out", str(out))
+    assert answer.returncode == 0, answer.stderr
+    (record,) = read(out)
+    assert (record.status, record.trial.engine, record.trial.dataset) == ("ok", "alias", "stripes")
+    assert record.epochs[0].samples == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("raise RuntimeError('no legs')", "RuntimeError: no legs"),
+        ("raise SystemExit('no licence')", "SystemExit: no licence"),
+        ("", "AttributeError: module 'lame' has no attribute 'ENGINES'"),
+        ("ENGINES = 3", "TypeError: 'int' object is not iterable"),
+        ("ENGINES = (3,)", "AttributeError: 'int' object has no attribute 'name'"),
+    ],
+)
+def test_a_broken_one_takes_nothing_else_with_it(tmp_path: Path, content: str, why: str) -> None:
+    module(tmp_path, "lame", "engines", content)
+    assert "keras-jax" in velodrome(tmp_path, "list", "engines").stdout
     answer = velodrome(tmp_path, "run", "lenet", "--engine", "lame")
     assert answer.returncode != 0
-    assert "plug-in 'lame' is broken: RuntimeError: no legs" in answer.stderr
+    assert f"plug-in 'lame' is broken: {why}" in answer.stderr
+
+
+def test_the_doctor_names_a_broken_one(tmp_path: Path) -> None:
+    module(tmp_path, "lame", "engines", "raise RuntimeError('no legs')")
+    assert "broken: RuntimeError: no legs" in velodrome(tmp_path, "doctor").stdout

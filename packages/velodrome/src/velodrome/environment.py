@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -578,8 +579,11 @@ def _requirements(framework: str, kind: Kind) -> Path:
 def _pinned() -> list[Path]:
     """Folders of pinned files: ours, then `environments/` of packages that bring engines."""
     points = engines.registry.plugins().values()
-    packages = dict.fromkeys(point.module.partition(".")[0] for point in points)
-    return [PINNED, *(Path(str(files(package))) / "environments" for package in packages)]
+    names = dict.fromkeys(point.module.partition(".")[0] for point in points)
+    specs = [spec for name in names if (spec := find_spec(name))]
+    # A module in one file has no folder, so it brings no pinned file.
+    packages = [place for spec in specs for place in spec.submodule_search_locations or ()]
+    return [PINNED, *(Path(package) / "environments" for package in packages)]
 
 
 def _marker(folder: Path) -> Path:

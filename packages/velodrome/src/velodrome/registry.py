@@ -70,16 +70,16 @@ class Registry(Generic[Item]):
     def _plug_in(self, point: EntryPoint, found: dict[str, Item]) -> None:
         """Add a plug-in's items; one that is broken must not take the others with it."""
         try:
-            items: tuple[Item, ...] = getattr(point.load(), self._attribute)
-        except Exception as error:
+            items = {item.name: item for item in getattr(point.load(), self._attribute)}
+        except (Exception, SystemExit) as error:
             self.broken[point.name] = f"{type(error).__name__}: {error}"
             return
-        for item in items:
-            if item.name in found:
-                self.broken[point.name] = f"there is another {self._kind} '{item.name}'"
+        for name, item in items.items():
+            if name in found:
+                self.broken[point.name] = f"there is another {self._kind} '{name}'"
             else:
-                found[item.name] = item
-                self._plugins[item.name] = point
+                found[name] = item
+                self._plugins[name] = point
 
     def plugins(self) -> dict[str, EntryPoint]:
         """Which of the items plug-ins bring, and by which entry point."""

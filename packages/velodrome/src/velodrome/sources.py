@@ -118,10 +118,16 @@ def _backend() -> Distribution | None:
 
 
 def _package(name: str, parts: tuple[str, ...] | None = None) -> Iterator[tuple[str, bytes]]:
-    """The files of an installed package (it is not imported), or of some parts of it."""
+    """The files of an installed package (it is not imported), or of some parts of it.
+
+    A plug-in may be a module in one file, too.
+    """
     spec = find_spec(name)
     assert spec is not None
-    assert spec.submodule_search_locations is not None
+    if spec.submodule_search_locations is None:
+        assert spec.origin is not None
+        yield f"{name}.py", Path(spec.origin).read_bytes()
+        return
     root = Path(next(iter(spec.submodule_search_locations)))
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
