@@ -14,6 +14,7 @@ import msgspec
 import psutil
 import pytest
 
+from processes import running
 from test_runner import Silent
 from velodrome import executors, report, runner, store
 from velodrome.environment import Environment
@@ -141,9 +142,8 @@ def test_a_study_that_began_here_goes_on_by_submitit_though_a_job_is_killed(
 
     def kill() -> None:
         """The job in the middle of a trial, as a node that dies would."""
-        for child in psutil.Process().children(recursive=True):
-            if "submitit.core._submit" in " ".join(child.cmdline()):
-                child.kill()
+        for job in running("submitit.core._submit", psutil.Process().children(recursive=True)):
+            job.kill()
 
     watched = Watching(2, kill)
     runner.run(STUDY, folder, watched, executor=executors.named("submitit-local", None))
@@ -162,9 +162,8 @@ def test_what_submitit_loses_again_and_again_is_a_row(
     class Killing(Watching):
         def begun(self, job: Job) -> None:
             super().begun(job)
-            for child in psutil.Process().children(recursive=True):
-                if "submitit.core._submit" in " ".join(child.cmdline()):
-                    child.kill()
+            for each in running("submitit.core._submit", psutil.Process().children(recursive=True)):
+                each.kill()
 
     study = msgspec.structs.replace(STUDY, batch_sizes=(32,), epochs=(500,), repeats=1)
     watched = Killing()
@@ -187,14 +186,9 @@ def test_no_trial_outlives_a_run_that_is_stopped(
     class Stopping(Silent):
         def event(self, job: Job, event: AnyEvent) -> None:
             if isinstance(event, EpochDone):
-                found.extend(
-                    process
-                    for process in psutil.process_iter()
-                    if process.status() != psutil.STATUS_ZOMBIE
-                    and "velodrome.worker" in (command := process.cmdline())
-                    and str(mxnet_environment.python) in command
-                    and process.create_time() > begin
-                )
+                workers = running("velodrome.worker", psutil.process_iter())
+                mine = running(str(mxnet_environment.python), workers)
+                found.extend(process for process in mine if process.create_time() > begin)
                 raise KeyboardInterrupt
 
     study = msgspec.structs.replace(STUDY, batch_sizes=(32,), epochs=(5000,), repeats=1)
@@ -237,9 +231,7 @@ def test_ray_loses_nothing_when_a_node_is_killed(
             for node in nodes if len(self.records) >= 4 and not self.killed else ():
                 raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
                 everything = [raylet, *raylet.children(recursive=True)]
-                # A process may end while it is looked at.
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    self.killed = any("velodrome.worker" in each.cmdline() for each in everything)
+                self.killed = bool(running("velodrome.worker", everything))
                 for process in everything if self.killed else ():
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from builders import trial
+from processes import running
 from velodrome.datasets.base import PreparedData
 from velodrome.environment import Environment
 from velodrome.executors import local
@@ -56,11 +57,7 @@ def run(
 
 
 def worker_of_this_process() -> psutil.Process:
-    (worker,) = (
-        child
-        for child in psutil.Process().children()
-        if "velodrome.worker" in " ".join(child.cmdline())
-    )
+    (worker,) = running("velodrome.worker", psutil.Process().children())
     return worker
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from builders import trial
+from processes import running
 from velodrome import engines, environment
 from velodrome.datasets.base import PreparedData
 from velodrome.executors import local
@@ -83,11 +84,7 @@ def test_a_lost_process_ends_its_trial_and_nothing_else(
 
     def kill_second(event: AnyEvent) -> None:
         if isinstance(event, FirstStep):
-            (worker,) = (
-                each
-                for each in psutil.Process().children()
-                if "velodrome.worker" in " ".join(each.cmdline())
-            )
+            (worker,) = running("velodrome.worker", psutil.Process().children())
             second.extend(worker.children())
             ports.update(
                 each.laddr.port for each in worker.net_connections("tcp") if each.status == "LISTEN"
