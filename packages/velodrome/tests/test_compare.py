@@ -35,7 +35,7 @@ def run(seconds: float, count: int = 8, **axes: object) -> list[Record]:
 
 
 def match(a: list[Record], b: list[Record]) -> compare.Match:
-    return compare.match(results(a), results(b))
+    return compare.match(compare.run(results(a)), compare.run(results(b)))
 
 
 def test_a_slowdown_is_told_with_its_size_and_its_interval() -> None:

@@ -5,9 +5,10 @@ import msgspec
 import pytest
 
 from builders import record, trial
+from velodrome.drawing.chart import HUES, Chart, Hue
+from velodrome.drawing.drawers import Drawers
 from velodrome.record import Record, Steadiness
-from velodrome.report import drawing, figures, summary
-from velodrome.report.chart import HUES, Chart, Hue
+from velodrome.report import figures, summary
 from velodrome.report.process import results
 
 
@@ -135,10 +136,11 @@ def test_files_are_drawn_and_the_same_again(tmp_path: Path) -> None:
     ]
     found = figures.charts(summary.groups(results(measured)))
     wanted = [chart for chart in found if chart.kind in ("throughput", "time-split", "drift")]
-    first = drawing.draw(wanted, tmp_path / "first")
+    with Drawers() as drawers:
+        first = drawers.draw(figures.named(wanted), tmp_path / "first")
+        again = drawers.draw(figures.named(wanted), tmp_path / "again")
     assert len(first) == 2 * len(wanted)
     assert {path.suffix for path in first} == {".svg", ".png"}
-    again = drawing.draw(wanted, tmp_path / "again")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
 
 

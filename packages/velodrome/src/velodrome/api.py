@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from velodrome import planner, report, study
 from velodrome.extras import extra
 from velodrome.progress import watching
-from velodrome.report import drawing, figures, results_csv, summary
+from velodrome.report import figures, results_csv, summary
 from velodrome.report.table import Ranking
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class Results:
     @cached_property
     def figures(self) -> Mapping[str, "Figure"]:
         """The report's figures, by the names of their files, as matplotlib's objects."""
-        return drawing.figures(figures.charts(self._by_engine))
+        from velodrome.drawing.figure import figure
+
+        charts = figures.named(figures.charts(self._by_engine))
+        return {name: figure(chart) for name, chart in charts.items()}
 
     def __repr__(self) -> str:
         return self.answer

@@ -25,7 +25,7 @@ _FLAGS = (
 )
 
 
-class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+class Gpu(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One GPU, as NVML tells it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One machine.
 
     Attributes:

@@ -116,7 +116,7 @@ class Steadiness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     after: float
 
 
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+class Ledger(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an engine really ran, so that a reader can judge whether the race was fair.
 
     Attributes:
@@ -146,7 +146,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why a trial has no result.
 
     Attributes:
@@ -174,7 +174,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_f
     price_per_hour: float | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A trial that has ended, well or not.
 
     Attributes:

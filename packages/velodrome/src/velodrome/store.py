@@ -1,13 +1,12 @@
 """The run folder: results that are only ever added to, and survive being cut off."""
 
 import fcntl
-import gc
+import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import msgspec
 
@@ -31,29 +30,23 @@ def read(folder: Path) -> list[Record]:
     """
     path = folder / RESULTS
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = _mapped(file)
     except OSError:
         raise UserError(f"no results in {folder} (looked for {path})") from None
     whole = memoryview(content)[: _whole(content)]
-    with _no_collection():
-        try:
-            return records.decode_all(whole)
-        except msgspec.DecodeError:
-            # A line is of an earlier form, or none at all: one by one, to say which.
-            lines = bytes(whole).splitlines()
-            return [_decoded(line, path, number) for number, line in enumerate(lines, 1)]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection: records hold no cycles, and a hundred thousand take long to scan."""
-    enabled = gc.isenabled()
-    gc.disable()
     try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+        return records.decode_all(whole)
+    except msgspec.DecodeError:
+        # A line is of an earlier form, or none at all: one by one, to say which.
+        lines = bytes(whole).splitlines()
+        return [_decoded(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _mapped(file: BinaryIO) -> bytes | mmap.mmap:
+    """The file's content without a copy of it; an empty file cannot be mapped."""
+    empty = os.fstat(file.fileno()).st_size == 0
+    return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _decoded(line: bytes, path: Path, number: int) -> Record:
@@ -63,7 +56,7 @@ def _decoded(line: bytes, path: Path, number: int) -> Record:
         raise UserError(f"{path}, line {number}: not a record: {error}") from None
 
 
-def _whole(content: bytes) -> int:
+def _whole(content: bytes | mmap.mmap) -> int:
     """Length of the content up to and with its last whole line.
 
     A record is written with its newline in one go, so a line without one was cut off.

@@ -12,7 +12,7 @@ DType = Literal["float32", "tf32", "bfloat16", "float16", "float64"]
 Settings = Literal["stock", "tuned"]
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Trial(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One engine training one workload once.
 
     Attributes:

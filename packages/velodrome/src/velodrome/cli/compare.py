@@ -6,9 +6,12 @@ exit status is 1 if the second is surely slower, by more than that.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from velodrome.report.compare import Run
 
 
 def command(
@@ -22,13 +25,18 @@ def command(
     ] = None,
 ) -> int:
     """Print what differs, and by how much."""
-    from velodrome import percent, store
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from velodrome import percent
     from velodrome.errors import UserError
     from velodrome.report import compare
-    from velodrome.report.process import results
 
     bound = None if fail_if_slower is None else percent.parse(fail_if_slower, "--fail-if-slower")
-    match = compare.match(*(results(store.read(folder)) for folder in (a, b)))
+    # Each folder in a process: of two long runs, reading takes nearly all the time.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        second = pool.submit(_read, b)
+        match = compare.match(_read(a), second.result())
     if not match.pairs:
         raise UserError(
             f"{a} and {b} have no configuration in common: "
@@ -47,3 +55,11 @@ def command(
     refused = any(pair.refused for pair in match.pairs)
     lost_any = bound is not None and any(compare.slower(pair, bound) for pair in match.pairs)
     return 1 if lost_any or refused else 0
+
+
+def _read(folder: Path) -> "Run":
+    from velodrome import store
+    from velodrome.report import compare
+    from velodrome.report.process import results
+
+    return compare.run(results(store.read(folder)))

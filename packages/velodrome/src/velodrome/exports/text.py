@@ -14,7 +14,7 @@ Form = Literal["csv", "csv-2017", "csv-2017-short", "jsonl", "markdown"]
 
 def to_csv(results: Sequence[Result]) -> str:
     """`results.csv`: a header and a line a trial, failures too."""
-    return _csv([results_csv.COLUMNS, *(results_csv.line(result) for result in results)])
+    return _csv([results_csv.COLUMNS, *results_csv.lines(results)])
 
 
 def to_csv_2017(results: Sequence[Result]) -> str:
@@ -24,7 +24,7 @@ def to_csv_2017(results: Sequence[Result]) -> str:
     `time`: training alone, the median over settled epochs) and samples a second.
     """
     columns = len(results_csv.SEED_COLUMNS)
-    return _csv(results_csv.line(result)[:columns] for result in _finished(results))
+    return _csv(line[:columns] for line in results_csv.lines(_finished(results)))
 
 
 def to_csv_2017_short(results: Sequence[Result]) -> str:

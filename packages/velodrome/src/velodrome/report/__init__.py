@@ -8,12 +8,12 @@ import msgspec
 from rich.console import Console
 
 from velodrome import store, yaml
+from velodrome.drawing.drawers import Drawers
 from velodrome.parity.verdict import everywhere, keep
 from velodrome.parity.verdict import read as read_verdicts
 from velodrome.record import Record
 from velodrome.registry import unknown
 from velodrome.report import (
-    drawing,
     figures,
     markdown,
     page,
@@ -99,15 +99,15 @@ def console(width: int = 120, record: bool = False) -> Console:
 
 def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:
     """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
-    measured, groups, by_engine = read(folders, selection)
-    out.mkdir(parents=True, exist_ok=True)
-    csv = results_csv.text(measured)
-    (out / "results.csv").write_text(csv, newline="")
-    charts = figures.charts(by_engine)
-    drawn = drawing.draw(charts, out / "figures")
-    markdown.write(groups, drawn, out / "report.md")
-    title = ", ".join(folder.resolve().name for folder in folders)
-    (out / PAGE).write_text(page.render(title, groups, by_engine, charts, csv))
+    with Drawers() as drawers:
+        measured, groups, by_engine = read(folders, selection)
+        charts = figures.charts(by_engine)
+        drawn = drawers.draw(figures.named(charts), out / "figures")
+        csv = results_csv.text(measured)
+        (out / "results.csv").write_text(csv, newline="")
+        markdown.write(groups, drawn, out / "report.md")
+        title = ", ".join(folder.resolve().name for folder in folders)
+        (out / PAGE).write_text(page.render(title, groups, by_engine, charts, csv))
     _keep_verdicts(groups, out)
     if len(folders) == 1:
         rerun.write(by_engine, out)

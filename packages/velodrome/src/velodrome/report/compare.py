@@ -5,11 +5,42 @@ from collections.abc import Sequence
 import msgspec
 
 from velodrome.machine import Machine
-from velodrome.record import Record
 from velodrome.report.process import Result
-from velodrome.report.summary import Group, Row, configuration, groups
+from velodrome.report.summary import Row, configuration, groups
 from velodrome.statistics import Comparison, compare, least_processes
 from velodrome.trial import Trial
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One configuration on one engine, as one run has it.
+
+    Attributes:
+        trial: any of the repeats' trials.
+        pins: versions asked for in place of the pinned ones.
+        speeds: samples/s of each process that came to its end.
+        speed: their median, None if there is none.
+        dtypes: the arithmetic in use in these processes.
+    """
+
+    trial: Trial
+    pins: str
+    speeds: tuple[float, ...]
+    speed: float | None
+    dtypes: frozenset[str]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is compared by.
+
+    Attributes:
+        sides: its configurations.
+        machines: what it ran on.
+        versions: of each engine's libraries, as its latest record has them.
+    """
+
+    sides: tuple[Side, ...]
+    machines: frozenset[Machine]
+    versions: dict[str, dict[str, str]]
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +53,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         refused: why the two may not be compared; empty if they may.
     """
 
-    a: Row
-    b: Row
+    a: Side
+    b: Side
     comparison: Comparison | None = None
     refused: str = ""
 
@@ -44,21 +75,46 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...]
 
 
-def match(a: Sequence[Result], b: Sequence[Result]) -> Match:
+def run(measured: Sequence[Result]) -> Run:
+    """What the results of a run are compared by."""
+    rows = [row for group in groups(measured) for row in group.rows]
+    return Run(
+        sides=tuple(map(_side, rows)),
+        machines=frozenset(result.record.machine for result in measured),
+        versions={
+            result.record.trial.engine: result.record.ledger.versions
+            for result in measured
+            if result.record.ledger
+        },
+    )
+
+
+def _side(row: Row) -> Side:
+    ledgers = [record.ledger for record in row.done]
+    return Side(
+        trial=row.trial,
+        pins=row.pins,
+        speeds=tuple(one.samples_sec for one in row.processes),
+        speed=row.samples_sec,
+        dtypes=frozenset(ledger.dtype if ledger else "unknown" for ledger in ledgers),
+    )
+
+
+def match(a: Run, b: Run) -> Match:
     """Compare what two runs have in common, all ratios together holding at 99%.
 
     Args:
-        a: the results of the first run, the one that is judged against.
-        b: the results of the second.
+        a: the first run, the one that is judged against.
+        b: the second.
     """
-    rows_a, rows_b = _rows(groups(a)), _rows(groups(b))
-    both = [key for key in rows_a if key in rows_b]
-    found = [_pair(rows_a[key], rows_b[key]) for key in both]
+    sides_a, sides_b = _sides(a), _sides(b)
+    both = [key for key in sides_a if key in sides_b]
+    found = [_pair(sides_a[key], sides_b[key]) for key in both]
     family = sum(not pair.refused for pair in found)
     return Match(
         pairs=tuple(_compared(pair, max(family, 1)) for pair in found),
-        only_a=tuple(_title(row) for key, row in rows_a.items() if key not in rows_b),
-        only_b=tuple(_title(row) for key, row in rows_b.items() if key not in rows_a),
+        only_a=tuple(_title(side) for key, side in sides_a.items() if key not in sides_b),
+        only_b=tuple(_title(side) for key, side in sides_b.items() if key not in sides_a),
         differences=tuple(_differences(a, b)),
     )
 
@@ -84,7 +140,7 @@ def verdict(pair: Pair) -> str:
         return f"not compared: {pair.refused}"
     found = pair.comparison
     if found is None:
-        missing = "the first" if not pair.a.processes else "the second"
+        missing = "the first" if not pair.a.speeds else "the second"
         return f"not compared: nothing measured in {missing} run"
     text = f"{found.ratio:.3f} times the throughput"
     if found.low is None or found.high is None:
@@ -125,83 +181,72 @@ def _ratio(pair: Pair) -> tuple[str, str]:
     return f"{found.ratio:.3f} ({found.low:.3f} to {found.high:.3f})", found.verdict
 
 
-def _speed(row: Row) -> str:
-    return f"{row.samples_sec:,.0f}" if row.samples_sec else ""
+def _speed(side: Side) -> str:
+    return f"{side.speed:,.0f}" if side.speed else ""
 
 
 _Key = tuple[Trial, str]
 
 
-def _rows(found: Sequence[Group]) -> dict[_Key, Row]:
+def _sides(run: Run) -> dict[_Key, Side]:
     """By configuration; pins stand in the key only where a run has an engine twice."""
-    rows: dict[_Key, Row] = {}
-    for group in found:
-        for row in group.rows:
-            key = configuration(row.trial)
-            pins = row.pins if (key, "") in rows else ""
-            rows[key, pins] = row
-    return rows
+    sides: dict[_Key, Side] = {}
+    for side in run.sides:
+        key = configuration(side.trial)
+        pins = side.pins if (key, "") in sides else ""
+        sides[key, pins] = side
+    return sides
 
 
-def _pair(a: Row, b: Row) -> Pair:
+def _pair(a: Side, b: Side) -> Pair:
     return Pair(a=a, b=b, refused="; ".join(_obstacles(a, b)))
 
 
-def _obstacles(a: Row, b: Row) -> list[str]:
-    """What makes two rows of one configuration other than the same training."""
+def _obstacles(a: Side, b: Side) -> list[str]:
+    """What makes two sides of one configuration other than the same training."""
     found = []
     if a.trial.graph != b.trial.graph:
         found.append("the model is another one")
     if a.trial.data != b.trial.data:
         found.append("the data is not the same")
-    meters = [{_meter(record) for record in row.done} for row in (a, b)]
-    if all(meters) and meters[0] != meters[1]:
-        found.append("arithmetic differs: " + " and ".join("/".join(sorted(m)) for m in meters))
+    if a.dtypes and b.dtypes and a.dtypes != b.dtypes:
+        found.append(
+            f"arithmetic differs: {'/'.join(sorted(a.dtypes))} and {'/'.join(sorted(b.dtypes))}"
+        )
     return found
 
 
-def _meter(record: Record) -> str:
-    return record.ledger.dtype if record.ledger else "unknown"
-
-
 def _compared(pair: Pair, family: int) -> Pair:
-    if pair.refused or not pair.a.processes or not pair.b.processes:
+    if pair.refused or not pair.a.speeds or not pair.b.speeds:
         return pair
     return msgspec.structs.replace(
         pair,
-        comparison=compare(
-            [one.samples_sec for one in pair.b.processes],
-            [one.samples_sec for one in pair.a.processes],
-            of="throughput",
-            family=family,
-        ),
+        comparison=compare(pair.b.speeds, pair.a.speeds, of="throughput", family=family),
     )
 
 
-def _title(row: Row) -> str:
-    trial = row.trial
+def _title(side: Side) -> str:
+    trial = side.trial
     return (
         f"{trial.workload} on {trial.dataset}, {trial.engine}, {trial.devices}, "
         f"batch {trial.batch_size}"
     )
 
 
-def _differences(a: Sequence[Result], b: Sequence[Result]) -> list[str]:
+def _differences(a: Run, b: Run) -> list[str]:
     found = []
-    machines = [{result.record.machine for result in run} for run in (a, b)]
-    if machines[0] != machines[1]:
+    if a.machines != b.machines:
         found.append(
             "these are two machines, so a difference may be theirs: "
-            + " against ".join("; ".join(sorted(map(_machine, each))) for each in machines)
+            + " against ".join("; ".join(sorted(map(_machine, run.machines))) for run in (a, b))
         )
-    elif a and b:
+    elif a.sides and b.sides:
         found.append(
             "the runs were not interleaved: a drift of the machine between them looks like a "
             "difference"
         )
-    versions = [_versions(run) for run in (a, b)]
-    for engine in sorted(versions[0].keys() & versions[1].keys()):
-        before, after = versions[0][engine], versions[1][engine]
+    for engine in sorted(a.versions.keys() & b.versions.keys()):
+        before, after = a.versions[engine], b.versions[engine]
         if before != after:
             changed = [
                 f"{name} {before.get(name, 'none')} against {after.get(name, 'none')}"
@@ -215,12 +260,3 @@ def _differences(a: Sequence[Result], b: Sequence[Result]) -> list[str]:
 def _machine(machine: Machine) -> str:
     gpus = "".join(f", {gpu.name}" for gpu in machine.gpus)
     return f"{machine.cpu}, {machine.cores} cores{gpus}, {machine.system}"
-
-
-def _versions(run: Sequence[Result]) -> dict[str, dict[str, str]]:
-    """Of each engine's libraries, as its latest record has them."""
-    return {
-        result.record.trial.engine: result.record.ledger.versions
-        for result in run
-        if result.record.ledger
-    }

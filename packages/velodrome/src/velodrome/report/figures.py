@@ -1,17 +1,19 @@
 """The figures of a run, each described once; `drawing` and the page draw them."""
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 from statistics import median
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from velodrome.devices import Devices
+from velodrome.drawing.chart import HUES, Axis, Chart, Mark, Point, Scale, Series
 from velodrome.record import Clocks, Record
-from velodrome.report.chart import HUES, Axis, Chart, Mark, Point, Scale, Series
+from velodrome.report.process import Process
 from velodrome.report.summary import Group, Row
-from velodrome.report.words import RECIPE, line, words
+from velodrome.report.words import RECIPE, differing, line, words
 from velodrome.statistics import compare
 
 _MIB = 2**20
@@ -41,6 +43,20 @@ def charts(groups: Iterable[Group]) -> list[Chart]:
     """Every figure of a ranking, in the order of `KINDS`."""
     rows = [row for group in groups for row in group.rows if row.processes]
     return [chart for kind in KINDS for chart in kind.build(rows)]
+
+
+def named(charts: Iterable[Chart]) -> dict[str, Chart]:
+    """Charts by the name of their files: kind, workload, what tells each from its like."""
+    found = {}
+    by_kind: dict[str, list[Chart]] = {}
+    for chart in charts:
+        by_kind.setdefault(chart.kind, []).append(chart)
+    for kind, alike in by_kind.items():
+        for chart, own in zip(alike, differing(each.shared for each in alike), strict=True):
+            parts = {"workload": chart.shared.get("workload", ""), **own}
+            name = "-".join([kind, *filter(None, parts.values())])
+            found[re.sub(r"[^a-z0-9.]+", "-", name.lower())] = chart
+    return found
 
 
 def _throughput(rows: Sequence[Row]) -> list[Chart]:
@@ -244,7 +260,9 @@ def _accuracy_over_time(rows: Sequence[Row]) -> list[Chart]:
 
 def _learning(row: Row) -> tuple[Point, ...]:
     """Accuracy after each epoch of the process whose training took the median time."""
-    record = sorted(row.done, key=_trained)[(len(row.done) - 1) // 2]
+    record = sorted(_runs(row), key=lambda run: run.process.trained)[
+        (len(row.done) - 1) // 2
+    ].record
     points, seconds = [], 0.0
     for number, epoch in enumerate(record.epochs, 1):
         seconds += epoch.train_seconds
@@ -253,10 +271,6 @@ def _learning(row: Row) -> tuple[Point, ...]:
             text = f"{_name(row)}, epoch {number}: {accuracy:.4f} after {seconds:.2f} s"
             points.append(Point(x=seconds, y=accuracy, text=text))
     return tuple(points)
-
-
-def _trained(record: Record) -> float:
-    return sum(epoch.train_seconds for epoch in record.epochs)
 
 
 def _accuracy_against_throughput(rows: Sequence[Row]) -> list[Chart]:
@@ -307,39 +321,44 @@ def _memory(rows: Sequence[Row]) -> list[Chart]:
 
 def _time_split(rows: Sequence[Row]) -> list[Chart]:
     def parts(row: Row) -> dict[str, float]:
-        split = [_split(record, record.clocks) for record in row.done if record.clocks]
+        timed = [(run.record.clocks, run.process) for run in _runs(row) if run.record.clocks]
+        split: dict[str, Sequence[float | None]] = {
+            "import": [clocks.import_seconds for clocks, _ in timed],
+            "build": [clocks.build_seconds for clocks, _ in timed],
+            "first step, compiling": [clocks.first_step_seconds for clocks, _ in timed],
+            "train": [process.trained for _, process in timed],
+            "evaluate": [process.evaluated for _, process in timed],
+            "start and end": [_rest(clocks, process) for clocks, process in timed],
+        }
         return {
-            name: median(seconds)
-            for name in (split[0] if split else ())
-            if (seconds := [value for one in split if (value := one[name]) is not None])
+            name: median(known)
+            for name, seconds in split.items()
+            if (known := [each for each in seconds if each is not None])
         }
 
     return _bars("time-split", rows, "time of the process (s)", parts)
 
 
-def _split(record: Record, clocks: Clocks) -> dict[str, float | None]:
-    """Seconds of each part of a process; None where a part was not timed."""
-    named = {
-        "import": clocks.import_seconds,
-        "build": clocks.build_seconds,
-        "first step, compiling": clocks.first_step_seconds,
-        "train": _trained(record),
-        "evaluate": sum(each.validation_seconds for each in record.epochs),
-    }
-    rest = clocks.real - sum(seconds for seconds in named.values() if seconds is not None)
-    return {**named, "start and end": max(rest, 0.0)}
+def _rest(clocks: Clocks, process: Process) -> float:
+    """Seconds of the process that belong to none of its parts."""
+    begun = (clocks.import_seconds, clocks.build_seconds, clocks.first_step_seconds)
+    named = sum(filter(None, begun)) + process.trained + process.evaluated
+    return max(clocks.real - named, 0.0)
 
 
 def _drift(rows: Sequence[Row]) -> list[Chart]:
     found = []
     for machine in dict.fromkeys(row.records[0].machine for row in rows):
         here = [row for row in rows if row.records[0].machine == machine]
-        began = min(_started(record) for row in here for record in row.done)
+        runs = {
+            key: [(_started(run.record), run) for row in own for run in _runs(row)]
+            for key, own in _by_label(here).items()
+        }
+        began = min(started for own in runs.values() for started, _ in own)
         series = [
-            _of_engine(label, engine, _paces(own, began))
-            for (label, engine), own in _by_label(here).items()
+            _of_engine(label, engine, _paces(own, began)) for (label, engine), own in runs.items()
         ]
-        series.append(_kernel(here, began))
+        series.append(_kernel([each for own in runs.values() for each in own], began))
         if kept := tuple(each for each in series if each.points):
             found.append(
                 _chart(
@@ -354,45 +373,60 @@ def _drift(rows: Sequence[Row]) -> list[Chart]:
     return found
 
 
-def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
+class _Run(NamedTuple):
+    """A run that came to its end."""
+
+    row: Row
+    record: Record
+    process: Process
+
+
+def _runs(row: Row) -> list[_Run]:
+    return [_Run(row, *each) for each in zip(row.done, row.processes, strict=True)]
+
+
+_Started = tuple[float, _Run]
+
+
+def _paces(runs: Sequence[_Started], began: float) -> tuple[Point, ...]:
     """The throughput of each run over the median of its repeats, where there are several."""
-    points = [
+    repeated = [each for each in runs if len(each[1].row.processes) > 1]
+    return tuple(
         Point(
-            x=(_started(record) - began) / 60,
+            x=(started - began) / 60,
             y=one.samples_sec / (row.samples_sec or 1.0),
             text=f"{_name(row)}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
             f"{one.samples_sec:,.0f} samples/s",
         )
-        for row in rows
-        if len(row.processes) > 1
-        for record, one in zip(row.done, row.processes, strict=True)
-    ]
-    return _thinned(sorted(points, key=lambda point: point.x))
+        for started, (row, record, one) in _thinned(sorted(repeated, key=lambda each: each[0]))
+    )
 
 
-def _thinned(points: Sequence[Point]) -> tuple[Point, ...]:
+Many = TypeVar("Many")
+
+
+def _thinned(many: Sequence[Many]) -> Sequence[Many]:
     """Every n-th, where there are more than an eye can tell apart; the caption says so."""
-    return tuple(points[:: 1 + len(points) // _POINTS])
+    return many[:: 1 + len(many) // _POINTS]
 
 
-def _kernel(rows: Sequence[Row], began: float) -> Series:
+def _kernel(runs: Sequence[_Started], began: float) -> Series:
     """The pace of a fixed kernel before each run, over its median."""
-    readings = [
-        (_started(record), record.steadiness.before)
-        for row in rows
-        for record in row.done
-        if record.steadiness
-    ]
+    readings = sorted(
+        (started, run.record.steadiness.before)
+        for started, run in runs
+        if run.record.steadiness is not None
+    )
     middle = median(seconds for _, seconds in readings) if readings else 0.0
-    points = [
+    points = tuple(
         Point(
             x=(started - began) / 60,
             y=middle / seconds,
             text=f"a fixed kernel took {seconds * 1e3:.1f} ms",
         )
-        for started, seconds in sorted(readings)
-    ]
-    return Series(name="a fixed kernel", points=_thinned(points), hue=_GREY)
+        for started, seconds in _thinned(readings)
+    )
+    return Series(name="a fixed kernel", points=points, hue=_GREY)
 
 
 def _started(record: Record) -> float:

@@ -11,10 +11,9 @@ def markdown(groups: Sequence[Group]) -> str:
     """A table with a column an engine; what differs between engines is bold. Empty if unknown."""
     columns: dict[str, dict[str, str]] = {}
     for row in (row for group in groups for row in group.rows):
-        for record in row.records:
-            if record.ledger is not None:
-                name = f"{row.trial.engine}, {row.trial.settings}"
-                columns[name] = entries(record.ledger, row.verdict)
+        ledgers = [record.ledger for record in row.records if record.ledger is not None]
+        if ledgers:
+            columns[f"{row.trial.engine}, {row.trial.settings}"] = entries(ledgers[-1], row.verdict)
     if not columns:
         return ""
     lines = [

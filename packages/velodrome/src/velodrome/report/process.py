@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from velodrome.record import Epoch, Record
-from velodrome.statistics import SteadyState, steady_states, time_to_accuracy
+from velodrome.statistics import SteadyState, median, steady_states, time_to_accuracy
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -16,6 +18,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         time: training an epoch: the median over settled epochs, validation excluded.
         time_with_validation: the same epochs with their validation pass.
         samples_sec: trained samples over `time`.
+        trained: training all epochs, warm-up too.
+        evaluated: all validation passes.
         unsettled: why the epochs had not settled; empty if they had.
         accuracy: on the validation data after the last epoch; None where it is not told.
         setup: import, build, first step, and what warm-up epochs took beyond settled ones.
@@ -28,6 +32,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time: float
     time_with_validation: float
     samples_sec: float
+    trained: float
+    evaluated: float
     unsettled: str
     accuracy: float | None
     setup: float | None
@@ -57,35 +63,85 @@ def results(records: Iterable[Record], target: float | None = None) -> list[Resu
         if record.status == "ok":
             by_epochs.setdefault(len(record.epochs), []).append(place)
     for places in by_epochs.values():
-        times = [[epoch.train_seconds for epoch in found[each].record.epochs] for each in places]
-        for place, trained, steady in zip(places, times, steady_states(times), strict=True):
-            record = found[place].record
-            found[place] = Result(record, _process(record, trained, steady, target))
+        alike = [found[place].record for place in places]
+        for place, figures in zip(places, _processes(alike, target), strict=True):
+            found[place] = Result(found[place].record, figures)
+    return found
+
+
+def _processes(records: list[Record], target: float | None) -> list[Process]:
+    """Of processes that came to their end after the same number of epochs."""
+    shape = len(records), len(records[0].epochs)
+    epochs = [epoch for record in records for epoch in record.epochs]
+    training = np.reshape([epoch.train_seconds for epoch in epochs], shape)
+    evaluation = np.reshape([epoch.validation_seconds for epoch in epochs], shape)
+    steady = steady_states(training)
+    columns = zip(
+        records,
+        steady,
+        _settled_medians(training + evaluation, steady),
+        training.sum(axis=1).tolist(),
+        evaluation.sum(axis=1).tolist(),
+        strict=True,
+    )
+    return [_process(*each, target) for each in columns]
+
+
+def _settled_medians(seconds: NDArray[np.float64], steady: list[SteadyState]) -> list[float]:
+    """The median over the settled epochs of each process; `seconds`: (processes, epochs)."""
+    first = np.array([each.first for each in steady])
+    medians = np.empty(len(seconds))
+    for start in np.unique(first):
+        medians[first == start] = np.median(seconds[first == start, start:], axis=1)
+    found: list[float] = medians.tolist()
     return found
 
 
 def _process(
-    record: Record, trained: list[float], steady: SteadyState, target: float | None
+    record: Record,
+    steady: SteadyState,
+    time_with_validation: float,
+    trained: float,
+    evaluated: float,
+    target: float | None,
 ) -> Process:
     epochs = record.epochs
-    settled = epochs[steady.first :]
     memory = record.memory
     return Process(
         time=steady.median,
-        time_with_validation=_median(
-            [epoch.train_seconds + epoch.validation_seconds for epoch in settled]
-        ),
+        time_with_validation=time_with_validation,
         samples_sec=epochs[-1].samples / steady.median,
+        trained=trained,
+        evaluated=evaluated,
         unsettled=steady.reason,
         accuracy=epochs[-1].validation_accuracy,
-        setup=_setup(record, sum(trained[: steady.first]) - steady.first * steady.median),
-        to_target=None
-        if target is None
-        else time_to_accuracy(trained, [epoch.validation_accuracy for epoch in epochs], target),
+        setup=_setup(record, steady),
+        to_target=None if target is None else _to_target(epochs, target),
         peak_memory=memory.peak if memory else None,
         own_memory=memory.peak - memory.imported if memory else None,
-        joules=_joules(settled),
+        joules=_joules(epochs[steady.first :]),
     )
+
+
+def _setup(record: Record, steady: SteadyState) -> float | None:
+    clocks = record.clocks
+    if (
+        clocks is None
+        or clocks.import_seconds is None
+        or clocks.build_seconds is None
+        or clocks.first_step_seconds is None
+    ):
+        return None
+    start = clocks.import_seconds + clocks.build_seconds + clocks.first_step_seconds
+    if steady.first == 0:
+        return start
+    warm_up = sum(epoch.train_seconds for epoch in record.epochs[: steady.first])
+    return start + max(warm_up - steady.first * steady.median, 0.0)
+
+
+def _to_target(epochs: tuple[Epoch, ...], target: float) -> float | None:
+    times = [epoch.train_seconds for epoch in epochs]
+    return time_to_accuracy(times, [epoch.validation_accuracy for epoch in epochs], target)
 
 
 def cost(seconds: float | None, price_per_hour: float | None) -> float | None:
@@ -95,23 +151,6 @@ def cost(seconds: float | None, price_per_hour: float | None) -> float | None:
     return seconds / 3600 * price_per_hour
 
 
-def _setup(record: Record, warm_up: float) -> float | None:
-    clocks = record.clocks
-    if clocks is None:
-        return None
-    parts = (clocks.import_seconds, clocks.build_seconds, clocks.first_step_seconds)
-    if None in parts:
-        return None
-    return sum(part for part in parts if part) + max(warm_up, 0.0)
-
-
 def _joules(settled: tuple[Epoch, ...]) -> float | None:
     spent = [sum(epoch.joules.values()) for epoch in settled if epoch.joules]
-    return _median(spent) if spent else None
-
-
-def _median(values: list[float]) -> float:
-    # The standard library's costs five times as much, a hundred thousand times over.
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[~middle]) / 2
+    return median(spent) if spent else None

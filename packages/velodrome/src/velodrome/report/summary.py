@@ -1,16 +1,17 @@
 """From records to the rows of a table: repeats put together, engines ranked; pure."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from operator import attrgetter
 from statistics import median
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from velodrome import user_code
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, common
-from velodrome.record import Record
+from velodrome.record import Clocks, Record
 from velodrome.report.process import Process, Result
 from velodrome.report.words import RECIPE, differing, line, words
 from velodrome.statistics import (
@@ -40,6 +41,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         by: the field of the trial in which the rows of a group differ.
         pins: versions asked for in place of the pinned ones, such as `keras==3.14.1`.
         records: the latest record of each repeat.
+        done: those that came to their end.
+        failed: those that did not.
         processes: the figures of each repeat that came to its end.
         time: training an epoch, validation excluded.
         time_with_validation: training an epoch and validating after it.
@@ -64,6 +67,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     by: Axis = "engine"
     pins: str = ""
     records: tuple[Record, ...]
+    done: tuple[Record, ...] = ()
+    failed: tuple[Record, ...] = ()
     processes: tuple[Process, ...] = ()
     time: float | None = None
     time_with_validation: float | None = None
@@ -102,16 +107,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         name = str(getattr(self.trial, self.by))
         return f"{name} ({self.pins})" if self.pins else name
 
-    @property
-    def done(self) -> tuple[Record, ...]:
-        """The repeats that came to their end."""
-        return tuple(record for record in self.records if record.status == "ok")
-
-    @property
-    def failed(self) -> tuple[Record, ...]:
-        """The repeats that did not."""
-        return tuple(record for record in self.records if record.status != "ok")
-
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that are fair to compare: all the same but in one field; the fastest first.
@@ -137,12 +132,13 @@ def latest(results: Iterable[Result]) -> list[Result]:
     Records of an older environment or graph are superseded, not mixed with new ones. Those of
     another machine or of other pinned versions stand beside them.
     """
-    newest: dict[tuple[Trial, str, Machine], Result] = {}
-    for result in results:
-        record = result.record
-        trial = msgspec.structs.replace(record.trial, environment="", graph="", data="")
-        newest[trial, pins(record), record.machine] = result
+    newest = {(*_configured(each.record), each.record.trial.repeat): each for each in results}
     return list(newest.values())
+
+
+def _configured(record: Record) -> tuple[Trial, str, Machine]:
+    """What the repeats of a row have in common."""
+    return configuration(record.trial), pins(record), record.machine
 
 
 def pins(record: Record) -> str:
@@ -164,15 +160,16 @@ def groups(
         by: what the rows of a group differ in. Workloads bring their own recipes.
         verdicts: on the engines' parity.
     """
-    rows: dict[tuple[Trial, str, Machine], list[Result]] = {}
-    for result in latest(results):
-        record = result.record
-        key = configuration(record.trial), pins(record), record.machine
-        rows.setdefault(key, []).append(result)
+    rows: dict[tuple[Trial, str, Machine], dict[int, Result]] = {}
+    for result in results:
+        repeats = rows.setdefault(_configured(result.record), {})
+        repeats[result.record.trial.repeat] = result
     together: dict[tuple[Trial, Machine], list[Row]] = {}
     for (trial, _, machine), repeats in rows.items():
         shared = msgspec.structs.replace(trial, **_ALIKE[by])
-        together.setdefault((shared, machine), []).append(_row(repeats, by, verdicts))
+        together.setdefault((shared, machine), []).append(
+            _row(list(repeats.values()), by, verdicts)
+        )
     found = [_group(each, machine, target) for (_, machine), each in together.items()]
     return sorted(found, key=lambda group: group.rows[0].trial.batch_size)
 
@@ -196,12 +193,16 @@ def configuration(trial: Trial) -> Trial:
 
 def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
     records = tuple(result.record for result in repeats)
+    # Repeats of one configuration are of few environments and graphs.
+    trials = {(record.trial.environment, record.trial.graph): record.trial for record in records}
     row = Row(
         trial=records[0].trial,
         by=by,
         pins=pins(records[0]),
         records=records,
-        verdict=common(verdicts, [record.trial for record in records]),
+        done=tuple(record for record in records if record.status == "ok"),
+        failed=tuple(record for record in records if record.status != "ok"),
+        verdict=common(verdicts, trials.values()),
     )
     each = tuple(result.figures for result in repeats if result.figures)
     if not each:
@@ -211,33 +212,28 @@ def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
     return msgspec.structs.replace(
         row,
         processes=each,
-        time=_middle(each, lambda one: one.time),
-        time_with_validation=_middle(each, lambda one: one.time_with_validation),
-        samples_sec=_middle(each, lambda one: one.samples_sec),
-        accuracy=_middle(each, lambda one: one.accuracy),
-        setup=_middle(each, lambda one: one.setup),
-        import_seconds=_middle(clocks, lambda one: one.import_seconds),
-        build_seconds=_middle(clocks, lambda one: one.build_seconds),
-        first_step=_middle(clocks, lambda one: one.first_step_seconds),
-        real=_middle(clocks, lambda one: one.real),
-        user=_middle(clocks, lambda one: one.user),
-        sys=_middle(clocks, lambda one: one.sys),
+        time=_middle(each, "time"),
+        time_with_validation=_middle(each, "time_with_validation"),
+        samples_sec=_middle(each, "samples_sec"),
+        accuracy=_middle(each, "accuracy"),
+        setup=_middle(each, "setup"),
+        import_seconds=_middle(clocks, "import_seconds"),
+        build_seconds=_middle(clocks, "build_seconds"),
+        first_step=_middle(clocks, "first_step_seconds"),
+        real=_middle(clocks, "real"),
+        user=_middle(clocks, "user"),
+        sys=_middle(clocks, "sys"),
         peak_memory=max((one.peak_memory for one in each if one.peak_memory), default=None),
         own_memory=max((one.own_memory for one in each if one.own_memory), default=None),
-        joules=_middle(each, lambda one: one.joules),
-        to_target=_middle(each, lambda one: one.to_target) if reached == len(each) else None,
+        joules=_middle(each, "joules"),
+        to_target=_middle(each, "to_target") if reached == len(each) else None,
         reached=reached,
     )
 
 
-Measured = TypeVar("Measured")
-
-
-def _middle(
-    measured: Iterable[Measured], figure: Callable[[Measured], float | None]
-) -> float | None:
+def _middle(measured: Iterable[Process | Clocks], figure: str) -> float | None:
     """The median of a figure, leaving out where it was not measured."""
-    values = [value for one in measured if (value := figure(one)) is not None]
+    values = [value for value in map(attrgetter(figure), measured) if value is not None]
     return median(values) if values else None
 
 

@@ -14,7 +14,7 @@ Epoch = Annotated[int, Meta(ge=1)]
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """Gradient descent on cross-entropy, averaged over the batch.
 
     With gradient g of the loss and array w, both optimizers first add the penalty::

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from velodrome import record as records
+from velodrome.drawing.chart import HUES, Chart
 from velodrome.parity.verdict import Verdict
 from velodrome.report import figures, findings, markdown, parity, summary, table
-from velodrome.report.chart import HUES, Chart
 from velodrome.report.summary import Group, Row
 from velodrome.report.words import differing, line
 

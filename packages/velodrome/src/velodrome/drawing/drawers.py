@@ -1,0 +1,64 @@
+"""Figures drawn in processes of their own, while the rest of a report is made."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from velodrome.drawing.chart import Chart
+from velodrome.machine import usable_threads
+
+_MOST = 4
+
+
+class Drawers:
+    """Processes that draw figures while this one goes on.
+
+    Made before there is anything to draw, they load matplotlib meanwhile. Use them as a context
+    manager: at its end every file is written.
+
+    Raises:
+        OSError: at the end, a file cannot be written.
+    """
+
+    def __init__(self) -> None:
+        number = min(usable_threads(), _MOST)
+        self._pool = ProcessPoolExecutor(number, mp_context=get_context("spawn"))
+        self._begun: list[Future[None]] = [self._pool.submit(_load) for _ in range(number)]
+
+    def draw(self, charts: Mapping[str, Chart], folder: Path) -> list[Path]:
+        """Begin to draw each chart as SVG and as PNG.
+
+        Args:
+            charts: by the name of their files.
+            folder: where these go; made if it is not there.
+
+        Returns:
+            The files that will be there.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        files: list[Path] = []
+        for name, chart in charts.items():
+            both = folder / f"{name}.svg", folder / f"{name}.png"
+            self._begun.append(self._pool.submit(_write, chart, *both))
+            files += both
+        return files
+
+    def __enter__(self) -> "Drawers":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        if kind is None:
+            for each in self._begun:
+                each.result()
+
+
+def _load() -> None:
+    import velodrome.drawing.figure  # noqa: F401
+
+
+def _write(chart: Chart, svg: Path, png: Path) -> None:
+    from velodrome.drawing.figure import write
+
+    write(chart, svg, png)
