@@ -4,22 +4,34 @@
 
 Two run folders of records as a worker would leave them, 8 engines at 5 batch sizes, each
 with as many repeats as it takes; then the commands themselves, in processes of their own.
+Printed are the time that passed and that of the processors, all processes together.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from velodrome import engines, record, store
 from velodrome.machine import this_machine
-from velodrome.record import Clocks, Epoch, Ledger, Memory, Record, Site
+from velodrome.record import (
+    Clocks,
+    Epoch,
+    Ledger,
+    Memory,
+    Placement,
+    Record,
+    Site,
+    Steadiness,
+)
 from velodrome.trial import Trial
 from velodrome.workloads.recipe import Recipe
 
@@ -43,6 +55,7 @@ def write(folder: Path, count: int, seed: int) -> None:
         versions={"torch": "2.13.0", "numpy": "2.4.0"},
         device="cpu",
     )
+    began = datetime(2026, 1, 1, tzinfo=UTC)
     folder.mkdir(parents=True)
     with (folder / store.RESULTS).open("wb") as file:
         for number in range(count):
@@ -84,36 +97,49 @@ def write(folder: Path, count: int, seed: int) -> None:
                 id=trial.id,
                 attempt=1,
                 status="ok",
-                started="2026-01-01T00:00:00+00:00",
+                started=(began + timedelta(seconds=31.25 * number)).isoformat(),
                 trial=trial,
                 environment={"framework": "torch", "kind": "cpu"},
                 machine=machine,
                 site=Site(),
                 ledger=ledger,
                 clocks=Clocks(
-                    import_seconds=1.0,
-                    build_seconds=0.5,
-                    first_step_seconds=0.1,
-                    real=30.0,
-                    user=50.0,
-                    sys=1.0,
+                    import_seconds=rng.lognormal(0, 0.02),
+                    build_seconds=rng.lognormal(-1, 0.02),
+                    first_step_seconds=rng.lognormal(-2, 0.02),
+                    real=30 * rng.lognormal(0, 0.02),
+                    user=50 * rng.lognormal(0, 0.02),
+                    sys=rng.lognormal(0, 0.02),
                 ),
                 epochs=epochs,
-                memory=Memory(imported=2**28, peak=2**29),
+                memory=Memory(imported=2**28, peak=2**29 + int(rng.integers(2**20))),
+                placement=Placement(cpus=(0, 1), threads=12),
+                steadiness=Steadiness(
+                    before=0.05 * rng.lognormal(0, 0.01), after=0.05 * rng.lognormal(0, 0.01)
+                ),
+                ceiling=1e11,
             )
             file.write(record.encode(one) + b"\n")
 
 
 def timed(*arguments: str) -> None:
     """Run velodrome and say how long it took."""
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), _used()
     answer = subprocess.run(
         [sys.executable, "-m", "velodrome", *arguments], capture_output=True, text=True, check=False
     )
     seconds = time.perf_counter() - begin
     if answer.returncode:
         raise SystemExit(answer.stderr or answer.stdout)
-    print(f"velodrome {arguments[0]}: {seconds:.2f} s", flush=True)
+    print(
+        f"velodrome {arguments[0]}: {seconds:.2f} s, processors {_used() - used:.2f} s", flush=True
+    )
+
+
+def _used() -> float:
+    """Seconds of processors, own code and kernel, of processes that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
 
 
 def main() -> None:

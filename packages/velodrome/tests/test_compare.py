@@ -147,3 +147,6 @@ def test_nothing_in_common_is_one_clear_line(tmp_path: Path) -> None:
     assert "no configuration in common" in answer.stderr
     answer = velodrome("compare", before, after, "--fail-if-slower", "much")
     assert "--fail-if-slower: much is no share" in answer.stderr
+    answer = velodrome("compare", before, tmp_path / "nowhere")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("velodrome: no results in")

@@ -144,6 +144,14 @@ def test_files_are_drawn_and_the_same_again(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
 
 
+def test_a_figure_that_cannot_be_written_is_no_silence(tmp_path: Path) -> None:
+    found = figures.named(charts([paced(1), paced(2, engine="jax")], "throughput"))
+    (name,) = found
+    (tmp_path / f"{name}.svg").mkdir()
+    with pytest.raises(IsADirectoryError), Drawers() as drawers:
+        drawers.draw(found, tmp_path)
+
+
 def luminance(colour: str) -> float:
     """Relative luminance (WCAG 2.1)."""
     parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]

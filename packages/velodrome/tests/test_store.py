@@ -67,6 +67,11 @@ def test_a_record_of_a_later_version_says_so(tmp_path: Path) -> None:
         store.read(tmp_path)
 
 
+def test_a_run_that_has_no_result_yet_is_empty(tmp_path: Path) -> None:
+    (tmp_path / store.RESULTS).touch()
+    assert store.read(tmp_path) == []
+
+
 def test_failed_trials_run_again_only_when_asked(tmp_path: Path) -> None:
     good, bad = trial(repeat=0), trial(repeat=1)
     with Store(tmp_path) as results:
