@@ -82,6 +82,18 @@ def test_what_only_one_has_is_named() -> None:
     assert "jax" in found.only_b[0]
 
 
+def test_a_line_names_what_tells_configurations_apart() -> None:
+    several = run(1.0) + run(1.0, settings="stock") + run(1.0, dtype="tf32", epochs=9)
+    titles = [pair.title for pair in match(several, several).pairs]
+    assert len(set(titles)) == 3
+    assert "lenet on digits, torch, cpu, batch 64, 9 epochs, tf32, tuned settings" in titles
+    (pair,) = match(run(1.0), run(1.0)).pairs
+    assert pair.title == "lenet on digits, torch, cpu, batch 64"
+    apart = match(run(1.0), run(1.0, epochs=9))
+    assert apart.only_a != apart.only_b
+    assert "9 epochs" in apart.only_b[0]
+
+
 def test_two_machines_and_two_versions_are_said_clearly() -> None:
     newer = msgspec.structs.replace(LEDGER, versions={"torch": "2.14.0"})
     there = [
@@ -139,6 +151,19 @@ def test_the_exit_status_and_the_comment_are_for_a_ci(tmp_path: Path) -> None:
     assert velodrome("compare", before, after, "--fail-if-slower", "20%").returncode == 0
 
 
+def test_what_no_longer_comes_to_its_end_fails_a_build(tmp_path: Path) -> None:
+    before = folder(tmp_path / "before", run(1.0))
+    crashed = [record(each.trial, status="crash") for each in run(1.0)]
+    after = folder(tmp_path / "after", crashed)
+    comment = tmp_path / "comment.md"
+    answer = velodrome("compare", before, after, "--fail-if-slower", "5%", "--markdown", comment)
+    assert answer.returncode == 1
+    assert "nothing measured in the second run (FAILED)" in answer.stdout
+    assert comment.read_text().startswith("**No longer comes to its end: lenet on digits, torch")
+    assert velodrome("compare", before, after).returncode == 0
+    assert velodrome("compare", after, before, "--fail-if-slower", "5%").returncode == 0
+
+
 def test_nothing_in_common_is_one_clear_line(tmp_path: Path) -> None:
     before = folder(tmp_path / "before", run(1.0))
     after = folder(tmp_path / "after", run(1.0, workload="mlp"))
@@ -147,6 +172,9 @@ def test_nothing_in_common_is_one_clear_line(tmp_path: Path) -> None:
     assert "no configuration in common" in answer.stderr
     answer = velodrome("compare", before, after, "--fail-if-slower", "much")
     assert "--fail-if-slower: much is no share" in answer.stderr
+    answer = velodrome("compare", folder(tmp_path / "a", []), folder(tmp_path / "b", []))
+    assert answer.returncode == 2
+    assert "nothing against nothing" in answer.stderr
     answer = velodrome("compare", before, tmp_path / "nowhere")
     assert answer.returncode == 2
     assert answer.stderr.startswith("velodrome: no results in")

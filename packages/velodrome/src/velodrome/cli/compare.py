@@ -2,7 +2,8 @@
 
 Prints a line for each configuration that both have: the second run's throughput over the
 first's, with an interval that holds at 99% for all lines together. With --fail-if-slower the
-exit status is 1 if the second is surely slower, by more than that.
+exit status is 1 if the second is surely slower, by more than that, or fails where the first
+did not.
 """
 
 from pathlib import Path
@@ -42,19 +43,20 @@ def command(
             f"{a} and {b} have no configuration in common: "
             f"{(match.only_a or ('nothing',))[0]} against {(match.only_b or ('nothing',))[0]}"
         )
+
+    def lost(pair: compare.Pair) -> bool:
+        return bound is not None and (compare.slower(pair, bound) or compare.broken(pair))
+
     for difference in match.differences:
         typer.echo(f"note: {difference}")
     for pair in match.pairs:
-        lost = " (FAILED)" if bound is not None and compare.slower(pair, bound) else ""
-        typer.echo(f"{compare.line(pair)}{lost}")
+        typer.echo(f"{compare.line(pair)}{' (FAILED)' if lost(pair) else ''}")
     for folder, only in ((a, match.only_a), (b, match.only_b)):
         for title in only:
             typer.echo(f"only in {folder}: {title}")
     if markdown is not None:
         markdown.write_text(compare.markdown(match, bound))
-    refused = any(pair.refused for pair in match.pairs)
-    lost_any = bound is not None and any(compare.slower(pair, bound) for pair in match.pairs)
-    return 1 if lost_any or refused else 0
+    return 1 if any(pair.refused or lost(pair) for pair in match.pairs) else 0
 
 
 def _read(folder: Path) -> "Run":

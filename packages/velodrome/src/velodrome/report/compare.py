@@ -7,6 +7,8 @@ import msgspec
 from velodrome.machine import Machine
 from velodrome.report.process import Result
 from velodrome.report.summary import Row, configuration, groups
+from velodrome.report.words import differing, words
+from velodrome.report.words import line as line_of
 from velodrome.statistics import Comparison, compare, least_processes
 from velodrome.trial import Trial
 
@@ -47,12 +49,14 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration on one engine, as run a and run b have it.
 
     Attributes:
+        title: what it is, in words.
         a: of the first run, the one that is judged against.
         b: of the second.
         comparison: throughput of b over that of a; None if either has nothing measured.
         refused: why the two may not be compared; empty if they may.
     """
 
+    title: str
     a: Side
     b: Side
     comparison: Comparison | None = None
@@ -64,8 +68,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pairs: the configurations that both have.
-        only_a: titles of those that only the first has.
-        only_b: titles of those that only the second has.
+        only_a: those that only the first has, in words.
+        only_b: those that only the second has.
         differences: what else differs and must be said: machines, versions.
     """
 
@@ -108,13 +112,14 @@ def match(a: Run, b: Run) -> Match:
         b: the second.
     """
     sides_a, sides_b = _sides(a), _sides(b)
+    titles = _titles([*sides_a, *sides_b])
     both = [key for key in sides_a if key in sides_b]
-    found = [_pair(sides_a[key], sides_b[key]) for key in both]
+    found = [_pair(titles[key], sides_a[key], sides_b[key]) for key in both]
     family = sum(not pair.refused for pair in found)
     return Match(
         pairs=tuple(_compared(pair, max(family, 1)) for pair in found),
-        only_a=tuple(_title(side) for key, side in sides_a.items() if key not in sides_b),
-        only_b=tuple(_title(side) for key, side in sides_b.items() if key not in sides_a),
+        only_a=tuple(titles[key] for key in sides_a if key not in sides_b),
+        only_b=tuple(titles[key] for key in sides_b if key not in sides_a),
         differences=tuple(_differences(a, b)),
     )
 
@@ -129,9 +134,14 @@ def slower(pair: Pair, bound: float) -> bool:
     return found is not None and found.verdict == "slower" and 1 / found.ratio > 1 + bound
 
 
+def broken(pair: Pair) -> bool:
+    """Whether a measured something, and b nothing."""
+    return bool(pair.a.speeds) and not pair.b.speeds
+
+
 def line(pair: Pair) -> str:
     """One line on a pair."""
-    return f"{_title(pair.a)}: {verdict(pair)}"
+    return f"{pair.title}: {verdict(pair)}"
 
 
 def verdict(pair: Pair) -> str:
@@ -152,21 +162,19 @@ def verdict(pair: Pair) -> str:
 
 def markdown(match: Match, bound: float | None) -> str:
     """The comparison as a comment on a change: a verdict, then a table."""
-    lost = [pair for pair in match.pairs if bound is not None and slower(pair, bound)]
     lines = []
     if bound is not None:
-        lines += [
-            f"**Slower by more than {bound:.0%}: {', '.join(_title(pair.a) for pair in lost)}**"
-            if lost
-            else f"Nothing is surely slower by more than {bound:.0%}.",
-            "",
-        ]
+        lost = [pair.title for pair in match.pairs if slower(pair, bound)]
+        gone = [pair.title for pair in match.pairs if broken(pair)]
+        lines += [f"**Slower by more than {bound:.0%}: {'; '.join(lost)}**\n"] if lost else []
+        lines += [f"**No longer comes to its end: {'; '.join(gone)}**\n"] if gone else []
+        lines = lines or [f"Nothing is surely slower by more than {bound:.0%}.\n"]
     lines += [
         "| | before, samples/s | after, samples/s | ratio (99%) | |",
         "|---|---:|---:|---:|---|",
     ]
     for pair in match.pairs:
-        cells = [_title(pair.a), _speed(pair.a), _speed(pair.b), *_ratio(pair)]
+        cells = [pair.title, _speed(pair.a), _speed(pair.b), *_ratio(pair)]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"\nNote: {difference}" for difference in match.differences]
     lines += [f"\nOnly before: {title}" for title in match.only_a]
@@ -198,8 +206,19 @@ def _sides(run: Run) -> dict[_Key, Side]:
     return sides
 
 
-def _pair(a: Side, b: Side) -> Pair:
-    return Pair(a=a, b=b, refused="; ".join(_obstacles(a, b)))
+def _titles(keys: Sequence[_Key]) -> dict[_Key, str]:
+    """Of each configuration the usual, and what tells it from the others."""
+    each = [{"engine": trial.engine, "pins": pins} | words(trial) for trial, pins in keys]
+    usual = ("workload", "dataset", "engine", "devices", "batch_size")
+    titles = {}
+    for key, all_words, own in zip(keys, each, differing(each), strict=True):
+        rest = [field for field in all_words if field in own and field not in usual]
+        titles[key] = line_of({field: all_words[field] for field in (*usual, *rest)})
+    return titles
+
+
+def _pair(title: str, a: Side, b: Side) -> Pair:
+    return Pair(title=title, a=a, b=b, refused="; ".join(_obstacles(a, b)))
 
 
 def _obstacles(a: Side, b: Side) -> list[str]:
@@ -222,14 +241,6 @@ def _compared(pair: Pair, family: int) -> Pair:
     return msgspec.structs.replace(
         pair,
         comparison=compare(pair.b.speeds, pair.a.speeds, of="throughput", family=family),
-    )
-
-
-def _title(side: Side) -> str:
-    trial = side.trial
-    return (
-        f"{trial.workload} on {trial.dataset}, {trial.engine}, {trial.devices}, "
-        f"batch {trial.batch_size}"
     )
 
 

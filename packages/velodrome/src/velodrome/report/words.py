@@ -55,5 +55,6 @@ def line(words: Mapping[str, str]) -> str:
 def differing(all_words: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     """Of each, the words that the others do not all have too; of a single one, none."""
     each = [dict(words) for words in all_words]
-    common = [item for item in each[0].items() if all(item in one.items() for one in each)]
+    first = each[0].items() if each else ()
+    common = [item for item in first if all(item in one.items() for one in each)]
     return [dict(item for item in one.items() if item not in common) for one in each]
