@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from velodrome.drawing.chart import HUES, Axis, Chart, Series
 
 _MARKERS = "os^Dv<>P"
 _DPI = 150
+_TITLE = 90
 
 
 def write(chart: Chart, svg: Path, png: Path) -> None:
@@ -26,6 +28,7 @@ def write(chart: Chart, svg: Path, png: Path) -> None:
         # Placed once, for both files, with the sizes of text that the PNG is drawn with.
         FigureCanvasAgg(drawn)
         drawn.tight_layout()
+        drawn.set_layout_engine(None)
         drawn.savefig(png)
         drawn.savefig(svg, metadata={"Date": None})
 
@@ -43,7 +46,7 @@ def figure(chart: Chart) -> Figure:
             _plot(axes, series, joined=chart.mark == "lines")
         _scale(axes, "x", chart.x, chart.series)
         _scale(axes, "y", chart.y, chart.series)
-    axes.set_title(chart.title, fontsize=9, loc="left", y=1.0, wrap=True)
+    axes.set_title(fill(chart.title, _TITLE), fontsize=9, loc="left", y=1.0)
     axes.grid(alpha=0.3, axis="x" if bars else "both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)

@@ -1,10 +1,9 @@
 """The figures of a run, each described once; `drawing` and the page draw them."""
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
-from statistics import median
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -14,7 +13,7 @@ from velodrome.record import Clocks, Record
 from velodrome.report.process import Process
 from velodrome.report.summary import Group, Row
 from velodrome.report.words import RECIPE, differing, line, words
-from velodrome.statistics import compare
+from velodrome.statistics import compare, median
 
 _MIB = 2**20
 
@@ -260,9 +259,8 @@ def _accuracy_over_time(rows: Sequence[Row]) -> list[Chart]:
 
 def _learning(row: Row) -> tuple[Point, ...]:
     """Accuracy after each epoch of the process whose training took the median time."""
-    record = sorted(_runs(row), key=lambda run: run.process.trained)[
-        (len(row.done) - 1) // 2
-    ].record
+    runs = sorted(_runs(row), key=lambda run: run[1].trained)
+    record, _ = runs[(len(runs) - 1) // 2]
     points, seconds = [], 0.0
     for number, epoch in enumerate(record.epochs, 1):
         seconds += epoch.train_seconds
@@ -321,7 +319,7 @@ def _memory(rows: Sequence[Row]) -> list[Chart]:
 
 def _time_split(rows: Sequence[Row]) -> list[Chart]:
     def parts(row: Row) -> dict[str, float]:
-        timed = [(run.record.clocks, run.process) for run in _runs(row) if run.record.clocks]
+        timed = [(record.clocks, process) for record, process in _runs(row) if record.clocks]
         split: dict[str, Sequence[float | None]] = {
             "import": [clocks.import_seconds for clocks, _ in timed],
             "build": [clocks.build_seconds for clocks, _ in timed],
@@ -341,9 +339,12 @@ def _time_split(rows: Sequence[Row]) -> list[Chart]:
 
 def _rest(clocks: Clocks, process: Process) -> float:
     """Seconds of the process that belong to none of its parts."""
-    begun = (clocks.import_seconds, clocks.build_seconds, clocks.first_step_seconds)
-    named = sum(filter(None, begun)) + process.trained + process.evaluated
-    return max(clocks.real - named, 0.0)
+    begun = (
+        (clocks.import_seconds or 0.0)
+        + (clocks.build_seconds or 0.0)
+        + (clocks.first_step_seconds or 0.0)
+    )
+    return max(clocks.real - begun - process.trained - process.evaluated, 0.0)
 
 
 def _drift(rows: Sequence[Row]) -> list[Chart]:
@@ -351,10 +352,10 @@ def _drift(rows: Sequence[Row]) -> list[Chart]:
     for machine in dict.fromkeys(row.records[0].machine for row in rows):
         here = [row for row in rows if row.records[0].machine == machine]
         runs = {
-            key: [(_started(run.record), run) for row in own for run in _runs(row)]
+            key: [(_started(record), row, record, one) for row in own for record, one in _runs(row)]
             for key, own in _by_label(here).items()
         }
-        began = min(started for own in runs.values() for started, _ in own)
+        began = min(started for own in runs.values() for started, *_ in own)
         series = [
             _of_engine(label, engine, _paces(own, began)) for (label, engine), own in runs.items()
         ]
@@ -373,24 +374,17 @@ def _drift(rows: Sequence[Row]) -> list[Chart]:
     return found
 
 
-class _Run(NamedTuple):
-    """A run that came to its end."""
-
-    row: Row
-    record: Record
-    process: Process
+def _runs(row: Row) -> Iterator[tuple[Record, Process]]:
+    """The runs that came to their end."""
+    return zip(row.done, row.processes, strict=True)
 
 
-def _runs(row: Row) -> list[_Run]:
-    return [_Run(row, *each) for each in zip(row.done, row.processes, strict=True)]
-
-
-_Started = tuple[float, _Run]
+_Started = tuple[float, Row, Record, Process]
 
 
 def _paces(runs: Sequence[_Started], began: float) -> tuple[Point, ...]:
     """The throughput of each run over the median of its repeats, where there are several."""
-    repeated = [each for each in runs if len(each[1].row.processes) > 1]
+    repeated = [each for each in runs if len(each[1].processes) > 1]
     return tuple(
         Point(
             x=(started - began) / 60,
@@ -398,7 +392,7 @@ def _paces(runs: Sequence[_Started], began: float) -> tuple[Point, ...]:
             text=f"{_name(row)}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
             f"{one.samples_sec:,.0f} samples/s",
         )
-        for started, (row, record, one) in _thinned(sorted(repeated, key=lambda each: each[0]))
+        for started, row, record, one in _thinned(sorted(repeated, key=lambda each: each[0]))
     )
 
 
@@ -413,11 +407,11 @@ def _thinned(many: Sequence[Many]) -> Sequence[Many]:
 def _kernel(runs: Sequence[_Started], began: float) -> Series:
     """The pace of a fixed kernel before each run, over its median."""
     readings = sorted(
-        (started, run.record.steadiness.before)
-        for started, run in runs
-        if run.record.steadiness is not None
+        (started, record.steadiness.before)
+        for started, _, record, _ in runs
+        if record.steadiness is not None
     )
-    middle = median(seconds for _, seconds in readings) if readings else 0.0
+    middle = median([seconds for _, seconds in readings]) if readings else 0.0
     points = tuple(
         Point(
             x=(started - began) / 60,

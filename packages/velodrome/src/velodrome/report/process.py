@@ -1,6 +1,8 @@
 """What one process tells: the figures of a record that came to its end; pure."""
 
 from collections.abc import Iterable
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -57,24 +59,22 @@ def results(records: Iterable[Record], target: float | None = None) -> list[Resu
         records: of any status.
         target: validation accuracy whose time is wanted.
     """
-    found = [Result(record, None) for record in records]
-    by_epochs: dict[int, list[int]] = {}
-    for place, (record, _) in enumerate(found):
+    records = list(records)
+    alike: dict[int, list[Record]] = {}
+    for record in records:
         if record.status == "ok":
-            by_epochs.setdefault(len(record.epochs), []).append(place)
-    for places in by_epochs.values():
-        alike = [found[place].record for place in places]
-        for place, figures in zip(places, _processes(alike, target), strict=True):
-            found[place] = Result(found[place].record, figures)
-    return found
+            alike.setdefault(len(record.epochs), []).append(record)
+    figures = {number: iter(_processes(each, target)) for number, each in alike.items()}
+    return [
+        Result(record, next(figures[len(record.epochs)]) if record.status == "ok" else None)
+        for record in records
+    ]
 
 
 def _processes(records: list[Record], target: float | None) -> list[Process]:
     """Of processes that came to their end after the same number of epochs."""
-    shape = len(records), len(records[0].epochs)
-    epochs = [epoch for record in records for epoch in record.epochs]
-    training = np.reshape([epoch.train_seconds for epoch in epochs], shape)
-    evaluation = np.reshape([epoch.validation_seconds for epoch in epochs], shape)
+    training = _by_process("train_seconds", records)
+    evaluation = _by_process("validation_seconds", records)
     steady = steady_states(training)
     columns = zip(
         records,
@@ -85,6 +85,13 @@ def _processes(records: list[Record], target: float | None) -> list[Process]:
         strict=True,
     )
     return [_process(*each, target) for each in columns]
+
+
+def _by_process(figure: str, records: list[Record]) -> NDArray[np.float64]:
+    """A figure of every epoch, shape (processes, epochs)."""
+    epochs = chain.from_iterable(record.epochs for record in records)
+    values = np.fromiter(map(attrgetter(figure), epochs), float)
+    return values.reshape(len(records), -1)
 
 
 def _settled_medians(seconds: NDArray[np.float64], steady: list[SteadyState]) -> list[float]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from operator import attrgetter
-from statistics import median
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +18,7 @@ from velodrome.statistics import (
     Comparison,
     break_even_epoch,
     least_processes,
+    median,
     rank,
 )
 from velodrome.trial import Trial
