@@ -26,17 +26,15 @@ def command(
     ] = None,
 ) -> int:
     """Print what differs, and by how much."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     from velodrome import percent
     from velodrome.errors import UserError
+    from velodrome.helpers import helpers
     from velodrome.report import compare
 
     bound = None if fail_if_slower is None else percent.parse(fail_if_slower, "--fail-if-slower")
     # Each folder in a process: of two long runs, reading takes nearly all the time.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        second = pool.submit(_read, b)
+    with helpers(1) as helper:
+        second = helper.submit(_read, b)
         match = compare.match(_read(a), second.result())
     if not match.pairs:
         raise UserError(

@@ -1,11 +1,11 @@
 """Figures drawn in processes of their own, while the rest of a report is made."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import Future
 from pathlib import Path
 
 from velodrome.drawing.chart import Chart
+from velodrome.helpers import helpers
 from velodrome.machine import usable_threads
 
 _MOST = 4
@@ -23,7 +23,7 @@ class Drawers:
 
     def __init__(self) -> None:
         number = min(usable_threads(), _MOST)
-        self._pool = ProcessPoolExecutor(number, mp_context=get_context("spawn"))
+        self._pool = helpers(number)
         self._begun: list[Future[None]] = [self._pool.submit(_load) for _ in range(number)]
 
     def draw(self, charts: Mapping[str, Chart], folder: Path) -> list[Path]:

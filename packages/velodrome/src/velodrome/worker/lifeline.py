@@ -9,10 +9,15 @@ import threading
 _PR_SET_PDEATHSIG = 1
 
 
-def hold(descriptor: int) -> None:
-    """End this process when the parent dies or closes the other end of `descriptor`."""
+def end_with_parent() -> None:
+    """Have the kernel end this process when the parent dies, where it can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def hold(descriptor: int) -> None:
+    """End this process when the parent dies or closes the other end of `descriptor`."""
+    end_with_parent()
     threading.Thread(target=_watch, args=(descriptor,), daemon=True).start()
 
 
