@@ -30,17 +30,24 @@ ENGINES = sorted(
 RECIPE = Recipe(learning_rate=0.02, momentum=0.9, weight_decay=0.01, decay_epochs=(1,))
 
 
-def a_job(engine: str, devices: str, data: PreparedData, samples: int, epochs: int = 2) -> Job:
+def a_job(
+    engine: str,
+    devices: str,
+    data: PreparedData,
+    samples: int,
+    epochs: int = 2,
+    workload: str = "lenet-official",
+) -> Job:
     return Job(
         trial=trial(
             engine=engine,
-            workload="lenet-official",
+            workload=workload,
             recipe=RECIPE,
             epochs=epochs,
             samples=samples,
             devices=devices,
         ),
-        graph=registry.get("lenet-official").graph,
+        graph=registry.get(workload).graph,
         data=data,
         threads=2,
     )
@@ -74,6 +81,14 @@ def test_two_devices_train_what_one_trains(
     one = run(a_job(engine, "cpu", digits, samples), tmp_path)
     two = run(a_job(engine, "cpu:2", digits, samples), tmp_path)
     np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+
+
+def test_devices_of_jax_never_wait_for_a_thread_that_waits_for_them(
+    digits: PreparedData, tmp_path: Path
+) -> None:
+    """With as many threads as cores, two, this stood still within its first steps."""
+    ended = run(a_job("jax", "cpu:2", digits, 1408, epochs=4, workload="lenet"), tmp_path)
+    assert (ended.kind, len(ended.epochs)) == (None, 4)
 
 
 def test_a_lost_process_ends_its_trial_and_nothing_else(

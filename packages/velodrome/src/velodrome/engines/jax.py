@@ -9,6 +9,7 @@ import numpy as np
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job
+from velodrome.machine import usable_cpus
 from velodrome.record import Ledger
 from velodrome.workloads.graph import Graph, Weights, by_node
 from velodrome.workloads.layers import (
@@ -49,7 +50,7 @@ class Jax(Engine):
 
         super().__init__(job)
         if self.replicas > 1 and not self.gpus:
-            jax.config.update("jax_num_cpu_devices", self.replicas)
+            share_processor(self.replicas)
         multiply_in(job.trial.dtype)
         jax.config.update("jax_enable_x64", job.trial.dtype == "float64")
         self._dtype = np.dtype("float64" if job.trial.dtype == "float64" else "float32")
@@ -201,6 +202,20 @@ def worker_threads() -> int | None:
     """Threads of XLA's pool, by their name: JAX does not tell. None where Linux does not."""
     named = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return sum("XLAEigen" in name for name in named) or None
+
+
+def share_processor(devices: int) -> None:
+    """Have the processor count as several devices; before JAX looks for any.
+
+    XLA runs them all on one pool, as many threads as cores. A device holds one thread while it
+    waits in a collective and one while its convolution waits for its parts: a pool without a
+    thread to spare stands still (seen with two devices on two cores, in each of three runs).
+    XLA takes the size from PJRT_NPROC (`DefaultThreadPoolSize` in xla/pjrt/utils.cc).
+    """
+    import jax
+
+    os.environ["PJRT_NPROC"] = str(max(2 * devices + 1, len(usable_cpus())))
+    jax.config.update("jax_num_cpu_devices", devices)
 
 
 def multiply_in(dtype: str) -> None:

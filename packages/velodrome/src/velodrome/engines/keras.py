@@ -11,7 +11,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.jax import multiply_in, worker_threads
+from velodrome.engines.jax import multiply_in, share_processor, worker_threads
 from velodrome.engines.mxnet import MXNet, import_mxnet
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
 from velodrome.engines.torch import allow_tf32
@@ -371,7 +371,7 @@ class KerasJax(Keras):
 
         devices = Devices.parse(job.trial.devices)
         if devices.total > 1 and devices.kind == "cpu":
-            jax.config.update("jax_num_cpu_devices", devices.total)
+            share_processor(devices.total)
         if devices.kind == "gpu":
             multiply_in(job.trial.dtype)
         super().__init__(job)
