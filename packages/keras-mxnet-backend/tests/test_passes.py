@@ -15,7 +15,9 @@ from keras_mxnet.src.graph.passes.bias import fuse_biases
 from keras_mxnet.src.graph.passes.blocks import remove_blocks
 from keras_mxnet.src.graph.passes.channels import pad_channels
 from keras_mxnet.src.graph.passes.common import share
+from keras_mxnet.src.graph.passes.onednn_transposes import transpose_by_onednn
 from keras_mxnet.src.graph.passes.scalars import use_scalars
+from keras_mxnet.src.graph.passes.totals import sum_rows_by_product
 from keras_mxnet.src.graph.passes.transposes import cancel_transposes
 from keras_mxnet.src.graph.program import extract
 from keras_mxnet.src.graph.tracer import Tracer, using
@@ -136,6 +138,19 @@ def test_a_bias_becomes_the_convolutions(convolution):
     same(before, after, values)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_the_bias_of_an_image_of_one_pixel_too(again):
+    def function(x, kernel, bias):
+        y = ops.conv(x, kernel, 1, "valid")
+        return ops.relu(y + bias) + (y if again else 0)
+
+    graph, values = traced(function, floats(4, 3, 3, 2), floats(3, 3, 2, 5), floats(5))
+    before = cancel_transposes(graph)
+    after = fuse_biases(before)
+    assert operators(after)["_npi_add"] == operators(before)["_npi_add"] - (not again)
+    same(before, after, values)
+
+
 def test_a_convolution_that_is_used_without_its_bias_keeps_it_apart():
     def function(x, kernel, bias):
         y = ops.conv(x, kernel, 1, "same", "channels_first")
@@ -173,6 +188,24 @@ def test_batch_normalisation_becomes_one_operator(trained, affine):
     after = fuse_batch_norms(before)
     assert operators(after)["_npx_batch_norm"] == 1
     assert operators(after)["_npi_multiply"] == 0
+    same(before, after, values, 2e-4)
+
+
+def test_batch_normalisation_of_images_of_one_pixel_becomes_one_operator(convolution):
+    """Where it is between two convolutions, as at the end of a deep network for small images."""
+
+    def function(x, first, gamma, beta, second):
+        x = ops.conv(x, first, 1, "valid")
+        mean, variance = ops.moments(x, (0, 1, 2))
+        x = ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon=1e-3)
+        return ops.conv(ops.relu(x), second, 1, "valid"), ops.stop_gradient(variance)
+
+    values = floats(5, 3, 3, 2), floats(3, 3, 2, 4), floats(4), floats(4), floats(1, 1, 4, 6)
+    graph, values = traced(function, *values)
+    before = cancel_transposes(graph)
+    after = fuse_batch_norms(before)
+    assert operators(after)["_npx_batch_norm"] == 1
+    assert operators(after)["rsqrt"] == 0
     same(before, after, values, 2e-4)
 
 
@@ -247,4 +280,38 @@ def test_activations_of_images_are_onednns():
     assert found["_npx_activation"] == 2
     # Vectors stay.
     assert found["_npi_tanh"] == 1
+    same(graph, after, values)
+
+
+def test_transposes_that_are_left_are_onednns():
+    def function(x, y):
+        return ops.sum(ops.transpose(x, (3, 2, 0, 1)) * y), ops.transpose(ops.cast(x, "int32"))
+
+    graph, values = traced(function, floats(3, 3, 5, 7), floats(7, 5, 3, 3))
+    after = transpose_by_onednn(graph)
+    assert operators(after)["transpose"] == 1
+    assert operators(after)["_np_transpose"] == 1
+    same(graph, after, values, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "products"),
+    [((3, 3, 40, 96), 1), ((100, 8, 9), 1), ((64, 64), 1), ((9000,), 0), ((5000, 1), 0)],
+)
+def test_sums_of_many_elements_are_products(shape, products):
+    graph, values = traced(lambda x: ops.sum(ops.square(x)), floats(*shape))
+    after = sum_rows_by_product(graph)
+    assert operators(after)["_np_dot"] == products
+    same(graph, after, values, 1e-6)
+    exact = np.sum(values[0].astype("float64") ** 2)
+    np.testing.assert_allclose(run(after, values)[0], exact, rtol=3e-7)
+
+
+def test_other_sums_are_left():
+    def function(x):
+        return ops.sum(x, 0), ops.sum(x[:8, :8]), ops.sum(ops.cast(x, "int32"))
+
+    graph, values = traced(function, floats(80, 80))
+    after = sum_rows_by_product(graph)
+    assert operators(after)["_np_dot"] == 0
     same(graph, after, values)

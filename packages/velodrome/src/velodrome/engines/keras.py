@@ -367,7 +367,6 @@ class KerasJax(Keras):
         return worker_threads()
 
     def __init__(self, job: Job) -> None:
-        import jax
 
         devices = Devices.parse(job.trial.devices)
         if devices.total > 1 and devices.kind == "cpu":

@@ -7,7 +7,9 @@ from keras_mxnet.src.graph.passes.bias import fuse_biases
 from keras_mxnet.src.graph.passes.blocks import remove_blocks
 from keras_mxnet.src.graph.passes.channels import pad_channels
 from keras_mxnet.src.graph.passes.common import share
+from keras_mxnet.src.graph.passes.onednn_transposes import transpose_by_onednn
 from keras_mxnet.src.graph.passes.scalars import use_scalars
+from keras_mxnet.src.graph.passes.totals import sum_rows_by_product
 from keras_mxnet.src.graph.passes.transposes import cancel_transposes
 
 
@@ -23,6 +25,8 @@ def optimize(graph: Graph) -> Graph:
         fuse_batch_norms,
         use_onednn,
         pad_channels,
+        sum_rows_by_product,
+        transpose_by_onednn,
     ):
         graph = each(graph)
     return graph

@@ -22,7 +22,8 @@ def fuse_batch_norms(graph: Graph) -> Graph:
     """Return the graph with batch normalisations over axis 1 as `_npx_batch_norm`.
 
     Those of matrices and images, that is: MXNet 1.9's operator misreads a sequence or a volume
-    that a convolution has left in oneDNN's own layout.
+    that a convolution has left in oneDNN's own layout. Images of one pixel may have their channels
+    last too: that a transpose of them is a reshape has kept it where it was.
 
     Means and variances that the graph gives as outputs come from that operator too; it tells the
     inverse of the deviation, of which the variance is made.
@@ -40,11 +41,12 @@ def fuse_batch_norms(graph: Graph) -> Graph:
         )
         if not trained and not given:
             return None
-        vector = ((parts.x.shape[1],), parts.x.dtype)
+        shape = parts.x.shape
+        vector = ((shape[_axis(shape)],), parts.x.dtype)
         result = make(
             "_npx_batch_norm",
             [
-                parts.x,
+                reshaped(parts.x, (shape[0], shape[3], 1, 1)) if _axis(shape) == 3 else parts.x,
                 parts.gamma or leaf(vector, 1.0),
                 parts.beta or leaf(vector, 0.0),
                 # With a momentum of one the operator leaves its running averages alone.
@@ -67,10 +69,15 @@ def fuse_batch_norms(graph: Graph) -> Graph:
             epsilon = {"scalar": parts.epsilon.encode(), "is_int": False}
             statistics[_flat(parts.mean)] = mean
             statistics[_flat(parts.variance)] = make("_npi_subtract_scalar", [total], epsilon)
-        return [result]
+        return [reshaped(result, shape)]
 
     graph = rewrite(graph, rule)
     return graph._replace(outputs=tuple(_replaced(e, statistics) for e in graph.outputs))
+
+
+def _axis(shape: tuple[int, ...]) -> int:
+    """Return the axis of the channels."""
+    return 3 if len(shape) == 4 and shape[1:3] == (1, 1) else 1
 
 
 def _replaced(output: Entry, statistics: dict[Entry, Entry]) -> Entry:
@@ -100,10 +107,11 @@ def _either(entry: Entry, operator: str) -> list[tuple[Entry, Entry]]:
 def _match(node: Node, inputs: tuple[Entry, ...]) -> _Parts | None:
     if node.operator != "_npi_add" or len(node.outputs[0][0]) not in (2, 4):
         return None
-    channels = (node.outputs[0][0][1],)
+    shape = node.outputs[0][0]
+    channels = (shape[_axis(shape)],)
     for product, shift in (inputs, inputs[::-1]):
         for x, factor in _either(product, "_npi_multiply"):
-            if x.shape != node.outputs[0][0] or not _is_vector(factor, x):
+            if x.shape != shape or not _is_vector(factor, x):
                 continue
             scaled = _scale(_flat(factor))
             if scaled is None or not _is_vector(shift, x):
@@ -120,9 +128,10 @@ def _match(node: Node, inputs: tuple[Entry, ...]) -> _Parts | None:
 
 
 def _is_vector(entry: Entry, x: Entry) -> bool:
-    """Tell whether an entry has one value for each channel of `x`, channels at axis 1."""
+    """Tell whether an entry has one value for each channel of `x`."""
     shape = (1,) * (len(x.shape) - len(entry.shape)) + entry.shape
-    return shape == (1, x.shape[1], *[1] * (len(x.shape) - 2))
+    axis = _axis(x.shape)
+    return shape == tuple(x.shape[axis] if a == axis else 1 for a in range(len(x.shape)))
 
 
 def _scale(factor: Entry) -> tuple[Entry, str, Entry | None] | None:
@@ -149,7 +158,7 @@ def _is_mean(entry: Entry, x: Entry) -> bool:
     """Tell whether an entry is the mean of `x` over all axes but the channels'."""
     if entry.node.operator != "_npi_mean" or entry.node.inputs[0] != x:
         return False
-    axes = ",".join(str(a) for a in range(len(x.shape)) if a != 1)
+    axes = ",".join(str(a) for a in range(len(x.shape)) if a != _axis(x.shape))
     text = entry.node.attribute("axis").strip("()").replace(" ", "").rstrip(",")
     return text == axes
 
