@@ -59,7 +59,9 @@ def command(
 
 def _read(folder: Path) -> "Run":
     from velodrome import store
+    from velodrome.garbage import no_collection
     from velodrome.report import compare
     from velodrome.report.process import results
 
-    return compare.run(results(store.read(folder)))
+    with no_collection():
+        return compare.run(results(store.read(folder)))

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from io import BytesIO
 from pathlib import Path
 
-from velodrome.drawing.chart import Chart
+from velodrome.drawing.chart import Axis, Chart, Point, Series
 from velodrome.helpers import helpers
 from velodrome.machine import usable_threads
 
@@ -14,8 +15,8 @@ _MOST = 4
 class Drawers:
     """Processes that draw figures while this one goes on.
 
-    Made before there is anything to draw, they load matplotlib meanwhile. Use them as a context
-    manager: at its end every file is written.
+    Made before there is anything to draw, they load matplotlib and its fonts meanwhile. Use them
+    as a context manager: at its end every file is written.
 
     Raises:
         OSError: at the end, a file cannot be written.
@@ -55,7 +56,15 @@ class Drawers:
 
 
 def _load() -> None:
-    import velodrome.drawing.figure  # noqa: F401
+    from velodrome.drawing.figure import write
+
+    axis = Axis(title="anything")
+    points = (Point(x=1.0, y=1.0),)
+    series = (Series(name="anything", points=points, hue=0),)
+    anything = Chart(
+        kind="", shared={}, title="anything", mark="lines", x=axis, y=axis, series=series
+    )
+    write(anything, BytesIO(), BytesIO())
 
 
 def _write(chart: Chart, svg: Path, png: Path) -> None:

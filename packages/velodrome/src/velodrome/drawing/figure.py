@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import fill
+from typing import BinaryIO
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,20 +18,20 @@ _DPI = 150
 _TITLE = 90
 
 
-def write(chart: Chart, svg: Path, png: Path) -> None:
+def write(chart: Chart, svg: Path | BinaryIO, png: Path | BinaryIO) -> None:
     """Draw a chart into two files; the same chart gives the same files, byte for byte.
 
     Raises:
         OSError: a file cannot be written.
     """
-    with matplotlib.rc_context({"svg.hashsalt": svg.stem, "text.hinting": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": chart.title, "text.hinting": "none"}):
         drawn = figure(chart)
         # Placed once, for both files, with the sizes of text that the PNG is drawn with.
         FigureCanvasAgg(drawn)
         drawn.tight_layout()
         drawn.set_layout_engine(None)
-        drawn.savefig(png)
-        drawn.savefig(svg, metadata={"Date": None})
+        drawn.savefig(png, format="png")
+        drawn.savefig(svg, format="svg", metadata={"Date": None})
 
 
 def figure(chart: Chart) -> Figure:

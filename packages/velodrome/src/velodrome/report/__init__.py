@@ -9,12 +9,14 @@ from rich.console import Console
 
 from velodrome import store, yaml
 from velodrome.drawing.drawers import Drawers
+from velodrome.garbage import no_collection
 from velodrome.parity.verdict import everywhere, keep
 from velodrome.parity.verdict import read as read_verdicts
 from velodrome.record import Record
 from velodrome.registry import unknown
 from velodrome.report import (
     figures,
+    findings,
     markdown,
     page,
     rerun,
@@ -99,15 +101,16 @@ def console(width: int = 120, record: bool = False) -> Console:
 
 def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:
     """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
-    with Drawers() as drawers:
+    with no_collection(), Drawers() as drawers:
         measured, groups, by_engine = read(folders, selection)
         charts = figures.charts(by_engine)
         drawn = drawers.draw(figures.named(charts), out / "figures")
         csv = results_csv.text(measured)
         (out / "results.csv").write_text(csv, newline="")
-        markdown.write(groups, drawn, out / "report.md")
+        found = findings.findings(by_engine)
+        markdown.write(groups, found, drawn, out / "report.md")
         title = ", ".join(folder.resolve().name for folder in folders)
-        (out / PAGE).write_text(page.render(title, groups, by_engine, charts, csv))
+        (out / PAGE).write_text(page.render(title, groups, found, charts, csv))
     _keep_verdicts(groups, out)
     if len(folders) == 1:
         rerun.write(by_engine, out)

@@ -4,16 +4,15 @@ from collections.abc import Iterable, Sequence
 
 from velodrome.parity.verdict import Verdict
 from velodrome.record import Ledger
-from velodrome.report.summary import Group
+from velodrome.report.summary import Group, Row
 
 
 def markdown(groups: Sequence[Group]) -> str:
     """A table with a column an engine; what differs between engines is bold. Empty if unknown."""
     columns: dict[str, dict[str, str]] = {}
     for row in (row for group in groups for row in group.rows):
-        ledgers = [record.ledger for record in row.records if record.ledger is not None]
-        if ledgers:
-            columns[f"{row.trial.engine}, {row.trial.settings}"] = entries(ledgers[-1], row.verdict)
+        for ledger in distinct(row):
+            columns[f"{row.trial.engine}, {row.trial.settings}"] = entries(ledger, row.verdict)
     if not columns:
         return ""
     lines = [
@@ -29,6 +28,15 @@ def markdown(groups: Sequence[Group]) -> str:
         told = [f"**{cell}**" if differ and cell else cell for cell in cells]
         lines.append(f"| {entry} | {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
+
+
+def distinct(row: Row) -> list[Ledger]:
+    """Every way in which the row's runs ran, that of the last run last."""
+    found: list[Ledger] = []
+    for record in reversed(row.records):
+        if record.ledger is not None and record.ledger not in found:
+            found.append(record.ledger)
+    return found[::-1]
 
 
 def entries(ledger: Ledger, verdict: Verdict | None) -> dict[str, str]:

@@ -5,17 +5,27 @@ from pathlib import Path
 
 from velodrome.machine import Machine
 from velodrome.report import findings, ledger, scaling, steadiness, summary, table
+from velodrome.report.findings import Finding
 from velodrome.report.summary import Group, Row
 
 _GIB = 2**30
 
 
-def write(groups: Sequence[Group], figures: Sequence[Path], path: Path) -> None:
-    """Write the report of a run."""
+def write(
+    groups: Sequence[Group], found: Sequence[Finding], figures: Sequence[Path], path: Path
+) -> None:
+    """Write the report of a run.
+
+    Args:
+        groups: the ranking.
+        found: the sentences that the results allow.
+        figures: the files of the figures.
+        path: where it goes.
+    """
     parts = [f"# {path.parent.name}\n", summary.answer(groups) + "\n"]
     parts += machines(groups)
     parts.append(f"Settings: {settings(groups)}\n")
-    parts += [findings.markdown(found)] if (found := findings.findings(groups)) else []
+    parts += [findings.markdown(found)] if found else []
     parts += [table.markdown(group) for group in groups]
     parts += [text] if (text := scaling.markdown(scaling.scalings(groups))) else []
     parts += [

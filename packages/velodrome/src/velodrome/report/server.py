@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from velodrome import report, store, study
 from velodrome.errors import UserError
-from velodrome.report import figures, page, results_csv, summary
+from velodrome.report import figures, findings, page, results_csv, summary
 
 HOST = "127.0.0.1"
 _NAMES = {"127.0.0.1", "localhost"}
@@ -59,7 +59,7 @@ class Runs:
             text = page.render(
                 folder.name,
                 groups,
-                by_engine,
+                findings.findings(by_engine),
                 figures.charts(by_engine),
                 results_csv.text(measured),
                 version=state,

@@ -193,8 +193,6 @@ def configuration(trial: Trial) -> Trial:
 
 def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
     records = tuple(result.record for result in repeats)
-    # Repeats of one configuration are of few environments and graphs.
-    trials = {(record.trial.environment, record.trial.graph): record.trial for record in records}
     row = Row(
         trial=records[0].trial,
         by=by,
@@ -202,7 +200,7 @@ def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
         records=records,
         done=tuple(record for record in records if record.status == "ok"),
         failed=tuple(record for record in records if record.status != "ok"),
-        verdict=common(verdicts, trials.values()),
+        verdict=_verdict(verdicts, records),
     )
     each = tuple(result.figures for result in repeats if result.figures)
     if not each:
@@ -229,6 +227,14 @@ def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
         to_target=_middle(each, "to_target") if reached == len(each) else None,
         reached=reached,
     )
+
+
+def _verdict(verdicts: Sequence[Verdict], records: Iterable[Record]) -> Verdict | None:
+    if not verdicts:
+        return None
+    # Repeats of one configuration are of few environments and graphs.
+    trials = {(record.trial.environment, record.trial.graph): record.trial for record in records}
+    return common(verdicts, trials.values())
 
 
 def _middle(measured: Iterable[Process | Clocks], figure: str) -> float | None:

@@ -110,7 +110,10 @@ def _cpus(row: Row) -> str:
 
 def _threads(row: Row) -> str:
     """What the framework says of its workers, then all threads of the process."""
-    told = {str(record.ledger.threads or "?") for record in row.done if record.ledger}
+    told = {
+        str(threads or "?")
+        for threads in {record.ledger.threads for record in row.done if record.ledger}
+    }
     counted = {record.placement.threads for record in row.done if record.placement}
     if not counted:
         return "/".join(sorted(told))

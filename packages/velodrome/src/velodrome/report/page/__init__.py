@@ -12,7 +12,8 @@ import msgspec
 from velodrome import record as records
 from velodrome.drawing.chart import HUES, Chart
 from velodrome.parity.verdict import Verdict
-from velodrome.report import figures, findings, markdown, parity, summary, table
+from velodrome.report import figures, ledger, markdown, parity, summary, table
+from velodrome.report.findings import Finding
 from velodrome.report.summary import Group, Row
 from velodrome.report.words import differing, line
 
@@ -25,7 +26,7 @@ _EMBEDDED = 5000
 def render(
     title: str,
     groups: Sequence[Group],
-    by_engine: Sequence[Group],
+    findings: Sequence[Finding],
     charts: Sequence[Chart],
     csv: str,
     *,
@@ -37,7 +38,7 @@ def render(
     Args:
         title: what is reported, such as the run's name.
         groups: the ranking.
-        by_engine: the same results, engines ranked: what findings are of.
+        findings: the sentences that the results allow.
         charts: the figures.
         csv: `results.csv`, to download from the page.
         version: names the state of the results where the page is served: it asks for a
@@ -62,7 +63,7 @@ def render(
         version=version,
         progress=progress,
         headline=summary.headline(groups),
-        findings=findings.findings(by_engine),
+        findings=findings,
         answers=summary.answer(groups).splitlines(),
         shared=_shared(groups),
         groups=_groups(groups),
@@ -298,18 +299,14 @@ def _ledgers(groups: Sequence[Group]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, bytes], dict[str, Any]] = {}
     for group in groups:
         for row in group.rows:
-            for record in row.records:
-                if record.ledger is None:
-                    continue
-                ran = msgspec.json.encode(record.ledger)
-                key = row.label, row.trial.settings, ran
+            for ran in ledger.distinct(row):
                 found.setdefault(
-                    key,
+                    (row.label, row.trial.settings, msgspec.json.encode(ran)),
                     {
                         "label": row.label,
                         "engine": row.trial.engine,
                         "settings": row.trial.settings,
-                        "ledger": record.ledger,
+                        "ledger": ran,
                     },
                 )
     return sorted(found.values(), key=lambda each: (each["label"], each["settings"]))
