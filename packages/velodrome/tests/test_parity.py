@@ -31,7 +31,7 @@ from velodrome.parity.deviation import (
 from velodrome.parity.verdict import Verdict
 from velodrome.record import Ledger
 from velodrome.report import ledger
-from velodrome.report.parity import overview_table
+from velodrome.report.parity import overview_table, reference
 from velodrome.report.process import results
 from velodrome.report.summary import groups, notes
 from velodrome.trial import DType
@@ -87,10 +87,23 @@ def test_every_engine_has_a_verdict_and_a_reason_if_it_is_not_at_parity(
 ) -> None:
     status, found = mlp
     at_hand = environment.frameworks("cpu")
+    assert all(each.reference == "float64" for each in found.values())
     every = engines.registry.all().values()
     assert set(found) == {each.name for each in every if each.framework in at_hand}
     assert all(bool(each.reason) == (each.status != "parity") for each in found.values())
     assert status == (0 if all(each.status == "parity" for each in found.values()) else 1)
+
+
+@pytest.mark.parametrize("framework", ["mxnet", "tensorflow"])
+def test_the_ledger_tells_the_version_of_onednn_that_ran(
+    framework: str, mlp: tuple[int, dict[str, Verdict]]
+) -> None:
+    for engine in (framework, f"keras-{framework}"):
+        found = mlp[1][engine]
+        assert found.ledger is not None, found.reason
+        (ran,) = found.kernels
+        assert ran.library == f"oneDNN {found.ledger.versions['oneDNN']}"
+        assert ran.calls
 
 
 def test_what_has_a_verdict_is_not_compared_again(
@@ -325,6 +338,16 @@ def test_the_ledger_shows_what_differs_and_what_really_ran() -> None:
     assert "| dtype | float32 | float32 |" in text
     assert "**oneDNN 3.7.3 (convolution x2)**" in text
     assert "**unknown**" in text
+
+
+def test_the_references_arithmetic_is_told() -> None:
+    usual = msgspec.structs.replace(a_verdict(workload="mlp"), reference="float64")
+    own = msgspec.structs.replace(a_verdict(workload="m.py:build"), reference="float32")
+    never = a_verdict(workload="lenet")
+    assert reference([usual, never]) == "a reference in float64"
+    assert reference([usual, own]) == (
+        "a reference in float64 (m.py:build in float32: it cannot be computed in float64)"
+    )
 
 
 def test_the_overview_has_a_row_a_workload_and_a_column_an_engine() -> None:

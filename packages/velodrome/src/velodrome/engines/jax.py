@@ -1,11 +1,11 @@
 """JAX used directly: one jitted step, its state donated, the data on the device."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from velodrome.engines import libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job
@@ -179,7 +179,7 @@ class Jax(Engine):
         return Ledger(
             dtype=self.job.trial.dtype,
             compile_mode="jax.jit, donated state",
-            threads=worker_threads(),
+            threads=libraries.threads(self.framework),
             memory_format="channels last",
             data_path="arrays on the device, indexed in the step",
             variables={},
@@ -196,12 +196,6 @@ class Jax(Engine):
 
 
 ENGINES = (Jax,)
-
-
-def worker_threads() -> int | None:
-    """Threads of XLA's pool, by their name: JAX does not tell. None where Linux does not."""
-    named = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    return sum("XLAEigen" in name for name in named) or None
 
 
 def share_processor(devices: int) -> None:

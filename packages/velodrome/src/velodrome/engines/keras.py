@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from velodrome.devices import Devices
+from velodrome.engines import libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.jax import multiply_in, share_processor, worker_threads
+from velodrome.engines.jax import multiply_in, share_processor
 from velodrome.engines.mxnet import MXNet, import_mxnet
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
 from velodrome.engines.torch import allow_tf32
@@ -249,7 +250,7 @@ class Keras(Engine):
         return Ledger(
             dtype=self.job.trial.dtype,
             compile_mode=self._compile_mode(),
-            threads=self._threads(),
+            threads=libraries.threads(self.framework),
             memory_format=keras.config.image_data_format().replace("_", " "),
             data_path="arrays in memory, reordered an epoch, model.fit",
             variables=self.variables(job.trial.settings, job.threads),
@@ -257,6 +258,7 @@ class Keras(Engine):
                 "keras": keras.__version__,
                 self.framework: str(framework.__version__),
                 "numpy": np.__version__,
+                **libraries.versions(self.framework, self.gpus),
             },
             device=self.job.trial.devices
             + (f", {self.replicas} logical" if self.replicas > 1 and not self.gpus else ""),
@@ -268,10 +270,6 @@ class Keras(Engine):
     def _compile_mode(self) -> str:
         """What turns a step into something that runs fast."""
         return f"Keras's choice (jit_compile={self._model.jit_compile})"
-
-    def _threads(self) -> int | None:
-        """Threads of the framework, where it tells."""
-        return None
 
 
 class KerasMXNet(Keras):
@@ -328,11 +326,6 @@ class KerasTensorFlow(Keras):
             prepare_gpus(job.trial.dtype)
         self._strategy = mirrored(self.replicas, self.gpus)
 
-    def _threads(self) -> int | None:
-        import tensorflow as tf
-
-        return tf.config.threading.get_intra_op_parallelism_threads() or None
-
     def _scope(self) -> AbstractContextManager[Any]:
         scope: AbstractContextManager[Any] = self._strategy.scope()
         return scope
@@ -362,9 +355,6 @@ class KerasJax(Keras):
     dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
-
-    def _threads(self) -> int | None:
-        return worker_threads()
 
     def __init__(self, job: Job) -> None:
 
@@ -435,11 +425,6 @@ class KerasTorch(Keras):
                         "that pads its two sides differently"
                     )
         super().build()
-
-    def _threads(self) -> int | None:
-        import torch
-
-        return int(torch.get_num_threads())
 
 
 def _share(trial: Trial) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from velodrome.engines import channels_first
+from velodrome.engines import channels_first, libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
@@ -205,11 +205,15 @@ class MXNet(Engine):
         return Ledger(
             dtype=trial.dtype,
             compile_mode="hybridized, static_alloc, static_shape",
-            threads=self.job.threads if trial.settings == "tuned" else None,
+            threads=libraries.threads(self.framework),
             memory_format="channels first",
             data_path="arrays in memory, indexed, copied to an NDArray a batch",
             variables=self.variables(trial.settings, self.job.threads),
-            versions={"mxnet": mx.__version__, "numpy": np.__version__},
+            versions={
+                "mxnet": mx.__version__,
+                "numpy": np.__version__,
+                **libraries.versions(self.framework, self.gpus),
+            },
             device=", ".join(str(context) for context in self._contexts),
             determinism="MXNET_ENFORCE_DETERMINISM "
             + os.environ.get("MXNET_ENFORCE_DETERMINISM", "not set"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from velodrome.engines import libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
@@ -290,15 +291,18 @@ class TensorFlow(Engine):
     def ledger(self) -> Ledger:
         import tensorflow as tf
 
-        tuned = self.job.trial.settings == "tuned"
         return Ledger(
             dtype=self.job.trial.dtype,
             compile_mode="tf.function" + (", MirroredStrategy" if self.replicas > 1 else ""),
-            threads=self.job.threads if tuned else None,
+            threads=libraries.threads(self.framework),
             memory_format="channels last",
             data_path="arrays in memory, indexed, copied to a tensor a batch",
             variables=self.variables(self.job.trial.settings, self.job.threads),
-            versions={"tensorflow": tf.__version__, "numpy": np.__version__},
+            versions={
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+                **libraries.versions(self.framework, self.gpus),
+            },
             device=", ".join(each.name for each in tf.config.list_logical_devices()),
             tf32=tf.config.experimental.tensor_float_32_execution_enabled() if self.gpus else None,
             determinism="op determinism not asked for",

@@ -3,14 +3,13 @@
 import contextlib
 import math
 import os
-import re
 import sys
 from typing import Any
 
 import numpy as np
 
 from velodrome.devices import Devices
-from velodrome.engines import channels_first
+from velodrome.engines import channels_first, libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
@@ -274,19 +273,17 @@ class Torch(Engine):
     def ledger(self) -> Ledger:
         import torch
 
-        built = re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show())
         return Ledger(
             dtype=self.job.trial.dtype,
             compile_mode="eager" + (", DistributedDataParallel" if self.replicas > 1 else ""),
-            threads=torch.get_num_threads(),
+            threads=libraries.threads(self.framework),
             memory_format="channels last" if self._tuned else "channels first",
             data_path="tensors in memory, indexed",
             variables={},
             versions={
                 "torch": str(torch.__version__),
                 "numpy": np.__version__,
-                **({"oneDNN": built[1]} if built else {}),
-                **self._cuda(),
+                **libraries.versions(self.framework, self.gpus),
             },
             device=self._devices(),
             tf32=torch.backends.cuda.matmul.allow_tf32 if self.gpus else None,
@@ -298,14 +295,6 @@ class Torch(Engine):
                 *_normalisation(self.graph, self.replicas),
             ),
         )
-
-    def _cuda(self) -> dict[str, str]:
-        """Versions of the GPU's libraries."""
-        import torch
-
-        if not self.gpus:
-            return {}
-        return {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
 
     def _devices(self) -> str:
         import torch

@@ -67,9 +67,10 @@ _TIMES = 4
 
 
 class _Reference(NamedTuple):
-    """The reference's quantities at a learning rate, or why there are none."""
+    """The reference's quantities in an arithmetic at a learning rate, or why there are none."""
 
     quantities: Mapping[str, Quantity]
+    dtype: DType
     learning_rate: float
     problem: str = ""
 
@@ -287,7 +288,7 @@ class _References:
             answers[name] = found
             if len(answers) == 2:
                 return _agreed(answers, job, rate, dtype)
-        return _Reference({}, rate, "; ".join(problems))
+        return _Reference({}, dtype, rate, "; ".join(problems))
 
     def _answer(
         self, name: str, job: Job, learning_rate: float, dtype: DType
@@ -322,17 +323,19 @@ def _agreed(
 ) -> _Reference:
     """The first of two answers, if the second is the same."""
     names, (first, second) = list(answers), answers.values()
+
+    def nothing(problem: str) -> _Reference:
+        return _Reference({}, dtype, rate, problem)
+
     if job.model and (moved := _moved(first)) > _RANDOM:
-        return _Reference(
-            {}, rate, f"the model draws at random by itself: its loss varies by {moved:.0e}"
-        )
+        return nothing(f"the model draws at random by itself: its loss varies by {moved:.0e}")
     if different := differences(second, first):
-        return _Reference({}, rate, f"{names[1]} has {different}")
+        return nothing(f"{names[1]} has {different}")
     most = worst(deviations(second, first, dtype, job.trial.batch_size))
     if not most.excess <= 1.0:
         both = " and ".join(names)
-        return _Reference({}, rate, f"{both} disagree in {dtype}: {_off(most)}")
-    return _Reference(_noisier(first, second), rate)
+        return nothing(f"{both} disagree in {dtype}: {_off(most)}")
+    return _Reference(_noisier(first, second), dtype, rate)
 
 
 def _moved(quantities: Mapping[str, Quantity]) -> float:
@@ -371,7 +374,7 @@ def _verdict(
     if reason := here.unsupported(job, this_machine()):
         return ended("unsupported", reason)
     for draw in range(DRAWS):
-        reference, rate, problem = references.get(draw)
+        reference, dtype, rate, problem = references.get(draw)
         if problem:
             return ended("no-reference", problem)
         asked = _at(_drawn(job, draw, folder), rate)
@@ -381,6 +384,7 @@ def _verdict(
             return ended("import", str(error))
         made = msgspec.structs.replace(
             made,
+            reference=dtype,
             draws=draw + 1,
             learning_rate=rate,
             ledger=answer.outcome.ledger,

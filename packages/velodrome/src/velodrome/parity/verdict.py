@@ -13,7 +13,7 @@ from velodrome.parity.deviation import Deviation
 from velodrome.parity.dropout import Dropped
 from velodrome.parity.kernels import Kernels
 from velodrome.record import FailureKind, Ledger
-from velodrome.trial import Trial
+from velodrome.trial import DType, Trial
 
 SCHEMA = 1
 FILE = "parity.jsonl"
@@ -33,6 +33,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         made: when, UTC, ISO 8601.
         trial: what was compared; its environment's hash names code and versions.
         steps: training steps of one batch each.
+        reference: the arithmetic of the reference, None if it never came that far: `float64`, or
+            `float32` for a user's model that cannot be computed in it.
         draws: of weights and batches, that were compared.
         learning_rate: of the steps, None if it never came that far: the recipe's, or less where
             steps of that size go wherever rounding takes them.
@@ -52,6 +54,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     made: str
     trial: Trial
     steps: int
+    reference: DType | None = None
     draws: int = 0
     learning_rate: float | None = None
     deviations: tuple[Deviation, ...] = ()

@@ -82,14 +82,24 @@ def show(verdicts: Sequence[Verdict], folder: Path) -> None:
                 console.print(Text(line, style="yellow"), soft_wrap=True)
     path = folder / "parity.md"
     path.write_text(markdown(verdicts))
-    console.print(_LEGEND, soft_wrap=True)
+    console.print(_legend(verdicts), soft_wrap=True)
     console.print(f"every layer: {path}", soft_wrap=True)
 
 
-_LEGEND = (
-    "error / tolerance of the quantity nearest its limit, relative to the reference in float64; "
-    "the tolerance is what rounding does to this engine's own result (docs/parity.md)"
-)
+def reference(verdicts: Iterable[Verdict]) -> str:
+    """What engines were held against, in words."""
+    coarser = {each.trial.workload: each.reference for each in verdicts if each.reference}
+    others = [f"{name} in {dtype}" for name, dtype in coarser.items() if dtype != "float64"]
+    but = f" ({', '.join(others)}: it cannot be computed in float64)" if others else ""
+    return f"a reference in float64{but}"
+
+
+def _legend(verdicts: Iterable[Verdict]) -> str:
+    return (
+        "Error / tolerance of the quantity nearest its limit, relative to "
+        f"{reference(verdicts)}; the tolerance is what rounding does to this engine's own result "
+        "(docs/parity.md)."
+    )
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
@@ -174,7 +184,7 @@ def _who(verdict: Verdict) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """The tables, and the relative error of every quantity on every engine."""
-    parts = ["# Parity\n", overview_table(verdicts), f"{_LEGEND[0].upper()}{_LEGEND[1:]}.\n"]
+    parts = ["# Parity\n", overview_table(verdicts), f"{_legend(verdicts)}\n"]
     for each in together(verdicts):
         parts += [f"## {title(each)}\n", summary_table(each)]
         parts += [f"- {line}" for line in (*_reasons(each), *_dropout(each))]

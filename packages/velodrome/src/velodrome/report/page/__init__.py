@@ -72,6 +72,7 @@ def render(
         filters=_filters(groups),
         kinds=[kind for kind in figures.KINDS if any(each.kind == kind.name for each in charts)],
         parity=_parity(groups),
+        reference=parity.reference(_verdicts(groups)),
         ledgers=_ledgers(groups),
         failures=_failures(groups),
         every=_every(groups),
@@ -275,12 +276,17 @@ def _status(row: Row) -> tuple[str, str]:
     return text, text
 
 
-def _parity(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """The verdicts on the engines, a table for each set that was compared."""
+def _verdicts(groups: Sequence[Group]) -> list[Verdict]:
+    """What is known of the engines' parity, each verdict once."""
     verdicts: list[Verdict] = []
     for row in (row for group in groups for row in group.rows):
         if row.verdict is not None and row.verdict not in verdicts:
             verdicts.append(row.verdict)
+    return verdicts
+
+
+def _parity(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The verdicts on the engines, a table for each set that was compared."""
     return [
         {
             "title": parity.title(alike),
@@ -290,25 +296,22 @@ def _parity(groups: Sequence[Group]) -> list[dict[str, Any]]:
                 for each in sorted(alike, key=lambda verdict: verdict.trial.engine)
             ],
         }
-        for alike in parity.together(verdicts)
+        for alike in parity.together(_verdicts(groups))
     ]
 
 
 def _ledgers(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """How each engine ran, each way once."""
-    found: dict[tuple[str, str, bytes], dict[str, Any]] = {}
-    for group in groups:
-        for row in group.rows:
-            for ran in ledger.distinct(row):
-                found.setdefault(
-                    (row.label, row.trial.settings, msgspec.json.encode(ran)),
-                    {
-                        "label": row.label,
-                        "engine": row.trial.engine,
-                        "settings": row.trial.settings,
-                        "ledger": ran,
-                    },
-                )
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in (row for group in groups for row in group.rows):
+        for ran in ledger.distinct(row):
+            entries = ledger.entries(ran, row.verdict)
+            found[row.label, row.trial.settings, *entries.values()] = {
+                "label": row.label,
+                "engine": row.trial.engine,
+                "settings": row.trial.settings,
+                "entries": entries,
+            }
     return sorted(found.values(), key=lambda each: (each["label"], each["settings"]))
 
 
