@@ -169,8 +169,10 @@ def test_noise_does_not_buy_its_own_tolerance(faulty: dict[str, Verdict]) -> Non
 
 
 def test_another_epsilon_is_caught(tmp_path: Path) -> None:
-    arguments = ["cifar10-conv", "--steps", "1", "--engine", "torch,fault-epsilon"]
+    limits = ["--steps", "1", "--samples", "20"]
+    arguments = ["cifar10-conv", *limits, "--engine", "torch,fault-epsilon"]
     _, found = compare(arguments, tmp_path, {engines.OWN: str(FAULTS)})
+    assert {each.trial.batch_size for each in found.values()} == {8}
     assert found["torch"].status == "parity", found["torch"].reason
     assert found["fault-epsilon"].status == "deviates", found["fault-epsilon"].reason
     assert worst(found["fault-epsilon"].deviations).excess > 2

@@ -32,6 +32,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """Training samples that this takes."""
         return (self.steps + 1) * batch_size + max(1, batch_size // 2)
 
+    def batch_size(self, samples: int) -> int:
+        """A batch size that so many training samples are enough for; zero if there is none."""
+        return 2 * samples // (2 * self.steps + 3)
+
 
 class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
     """A Keras model of the user's, in place of a graph.

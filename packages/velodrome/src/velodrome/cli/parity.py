@@ -19,6 +19,9 @@ def command(
     batch_size: Annotated[
         str | None, typer.Option(help="Samples a step; 16, of large images 4, unless given.")
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Limit on the training samples: steps are of fewer, then.")
+    ] = None,
     dataset: Annotated[
         str, typer.Option("--dataset", "--data", help="Where the batches come from.")
     ] = "synthetic",
@@ -48,6 +51,7 @@ def command(
     changes: dict[str, Any] = {
         "engines": several(engine),
         "batch_sizes": several(batch_size),
+        "samples": samples,
         "dataset": dataset,
         "devices": several(devices),
         "dtypes": several(dtype),

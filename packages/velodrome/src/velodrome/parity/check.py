@@ -91,8 +91,9 @@ def check(
 ) -> Iterator[Verdict]:
     """Compare every configuration of a study with the reference; keep and give each verdict.
 
-    Only the study's engines, workloads, devices, batch sizes, precisions, settings, recipe,
-    data set and seed matter; without batch sizes each workload has one that suits it.
+    Only the study's engines, workloads, devices, batch sizes, samples, precisions, settings,
+    recipe, data set and seed matter; without batch sizes each workload has one that suits it, and
+    the limit on the samples.
 
     An engine that fails has a verdict that says so, and the next follows. What the folder has
     a verdict on, of the same versions and code, is not compared again, so that a comparison
@@ -153,15 +154,15 @@ def settle(study: Study, folder: Path, report: Report) -> None:
             if job.trial.workload == name and verdict.find(known, job.trial) is None
         )
         train = min(job.data.train for job in jobs if job.trial.workload == name)
-        size = min(_SAMPLES, int(train / (_STEPS + 1.5)))
-        if not unknown or not size:
+        if not unknown or not _comparison(_STEPS).batch_size(train):
             continue
         report(f"do {', '.join(unknown)} train the same mathematics of {name}?")
         small = msgspec.structs.replace(
             study,
             workloads=(name,),
             engines=tuple(unknown),
-            batch_sizes=(size,),
+            batch_sizes=(),
+            samples=train,
             scaling="strong",
             exclude=(),
         )
@@ -187,12 +188,10 @@ def _together(study: Study, steps: int, folder: Path) -> Iterable[list[Job]]:
     """Jobs that share a reference."""
     found: dict[bytes, list[Job]] = {}
     machine = this_machine()
+    comparison = _comparison(steps)
     for workload in study.workloads:
         one = msgspec.structs.replace(study, workloads=(workload,), epochs=(1,), repeats=1)
-        for batch_size in study.batch_sizes or (_batch_size(workload),):
-            comparison = Comparison(
-                steps=steps, variants=_VARIANTS, epsilon=0.0, learning_rate=0.0, answer=""
-            )
+        for batch_size in _batch_sizes(study, workload, comparison):
             samples = comparison.samples(batch_size)
             whole = msgspec.structs.replace(one, batch_sizes=(batch_size,), samples=samples)
             for job in sorted(runner.plan(whole, machine), key=lambda job: job.trial.engine):
@@ -204,10 +203,30 @@ def _together(study: Study, steps: int, folder: Path) -> Iterable[list[Job]]:
     return found.values()
 
 
-def _batch_size(workload: str) -> int:
-    """Samples enough for batch statistics that rounding does not carry away, but not for long."""
+def _comparison(steps: int) -> Comparison:
+    """One of so many steps; the rest is told when an engine is."""
+    return Comparison(steps=steps, variants=_VARIANTS, epsilon=0.0, learning_rate=0.0, answer="")
+
+
+def _batch_sizes(study: Study, workload: str, comparison: Comparison) -> tuple[int, ...]:
+    """Samples enough for batch statistics that rounding does not carry away, but not for long.
+
+    Raises:
+        UserError: they take more samples than the study allows.
+    """
     shapes = workloads.get(workload).graph.shapes().values()
-    return _FEW if max(map(math.prod, shapes)) > _LARGE else _SAMPLES
+    usual = _FEW if max(map(math.prod, shapes)) > _LARGE else _SAMPLES
+    limit = study.samples
+    if limit is None:
+        return study.batch_sizes or (usual,)
+    sizes = study.batch_sizes or (max(1, min(usual, comparison.batch_size(limit))),)
+    for size in sizes:
+        if (taken := comparison.samples(size)) > limit:
+            raise UserError(
+                f"samples: {comparison.steps} steps of {size} and a pass take {taken}, more than "
+                f"{limit}"
+            )
+    return sizes
 
 
 def _comparing(job: Job, comparison: Comparison, folder: Path) -> Job:
