@@ -5,12 +5,23 @@ from typing import Any
 import msgspec
 
 from velodrome.machine import Machine
-from velodrome.record import Clocks, Epoch, Failure, Memory, Record, Site, Status
+from velodrome.record import Clocks, Epoch, Failure, Ledger, Memory, Record, Site, Status
 from velodrome.trial import Trial
 from velodrome.workloads.recipe import Recipe
 
 MACHINE = Machine(
     system="Linux", cpu="A processor", flags=("avx2",), cores=2, threads=2, memory=2**34
+)
+
+LEDGER = Ledger(
+    dtype="float32",
+    compile_mode="eager",
+    threads=2,
+    memory_format="channels last",
+    data_path="in memory",
+    variables={},
+    versions={"torch": "2.13.0"},
+    device="cpu",
 )
 
 

@@ -7,22 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builders import record, trial
+from builders import LEDGER, record, trial
 from velodrome import record as records
-from velodrome.record import Ledger, Record
+from velodrome.record import Record
 from velodrome.report import compare
 from velodrome.report.process import results
-
-LEDGER = Ledger(
-    dtype="float32",
-    compile_mode="eager",
-    threads=2,
-    memory_format="channels last",
-    data_path="in memory",
-    variables={},
-    versions={"torch": "2.13.0"},
-    device="cpu",
-)
 
 
 def run(seconds: float, count: int = 8, **axes: object) -> list[Record]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -14,9 +15,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from builders import record, trial
+from builders import LEDGER, record, trial
 from velodrome import record as records
 from velodrome import report
+from velodrome.parity.deviation import Deviation
+from velodrome.parity.kernels import Kernels
 from velodrome.parity.verdict import Verdict, keep
 from velodrome.record import Record
 from velodrome.store import RESULTS
@@ -33,15 +36,20 @@ pytestmark = pytest.mark.skipif(
 SPEEDS = {"jax": 1.0, "keras-jax": 1.25, "mxnet": 2.0, "keras-mxnet": 2.5, "torch": 4.0}
 
 
+DEVIATION = Deviation(quantity="loss", error=1e-8, noise=1e-8, tolerance=1e-6, limit=1e-3)
+
 # Quicker than all, but it trains something else.
 CHEAT = "tensorflow"
 
 
 def results() -> list[Record]:
     measured = [
-        record(
-            trial(engine=engine, batch_size=batch_size, repeat=repeat),
-            seconds=(pace * 1.5, pace, pace * (1 + repeat / 100)),
+        msgspec.structs.replace(
+            record(
+                trial(engine=engine, batch_size=batch_size, repeat=repeat),
+                seconds=(pace * 1.5, pace, pace * (1 + repeat / 100)),
+            ),
+            ledger=LEDGER,
         )
         for engine, seconds in {**SPEEDS, CHEAT: 0.1}.items()
         for batch_size, pace in ((64, seconds), (256, seconds / 2))
@@ -63,6 +71,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 made="2026-01-01T00:00:00+00:00",
                 trial=trial(engine=engine),
                 steps=10,
+                reference="float64",
+                deviations=(DEVIATION,),
+                kernels=(Kernels(library="oneDNN 3.7.3", calls={"convolution": 2}),),
+                repeatable=True,
             ),
             folder,
         )
@@ -164,6 +176,14 @@ def test_an_engine_that_deviates_is_flagged(opened: Browser) -> None:
     assert any(CHEAT in line and "DEVIATES" in line for line in told)
     assert any("gradients differ" in line for line in told)
     assert any("jax" in line and "at parity" in line for line in told)
+
+
+def test_the_ledger_tells_how_an_engine_ran_and_what_really_ran(opened: Browser) -> None:
+    told = shown(opened, "#fairness tbody tr")
+    compared = [line for line in told if "oneDNN 3.7.3 (convolution x2)" in line]
+    assert {line.split()[0] for line in compared} == {"jax", CHEAT}
+    assert all("float32" in line and "eager" in line for line in told)
+    assert len(told) == len(SPEEDS) + 1
 
 
 def test_a_failure_is_told_with_its_command(opened: Browser) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from builders import record, trial
+from builders import LEDGER, record, trial
 from velodrome import engines, environment
 from velodrome.errors import UserError
 from velodrome.home import home
@@ -29,7 +29,6 @@ from velodrome.parity.deviation import (
     worst,
 )
 from velodrome.parity.verdict import Verdict
-from velodrome.record import Ledger
 from velodrome.report import ledger
 from velodrome.report.parity import overview_table, reference
 from velodrome.report.process import results
@@ -319,21 +318,11 @@ def test_what_really_ran_is_read_from_the_libraries_own_words(tmp_path: Path) ->
 
 def test_the_ledger_shows_what_differs_and_what_really_ran() -> None:
     ran = kernels.Kernels(library="oneDNN 3.7.3", calls={"convolution": 2})
-    told = Ledger(
-        dtype="float32",
-        compile_mode="eager",
-        threads=2,
-        memory_format="channels last",
-        data_path="tensors",
-        variables={},
-        versions={"torch": "2"},
-        device="cpu",
-    )
     known = msgspec.structs.replace(
         a_verdict(), deviations=(a_deviation(0.0),), kernels=(ran,), repeatable=True
     )
     results_of = [
-        msgspec.structs.replace(record(trial(engine=name)), ledger=told)
+        msgspec.structs.replace(record(trial(engine=name)), ledger=LEDGER)
         for name in ("torch", "jax")
     ]
     text = ledger.markdown(groups(results(results_of), verdicts=[known]))
