@@ -68,7 +68,7 @@ def show(verdicts: Sequence[Verdict], folder: Path) -> None:
     """Print the tables and write `parity.md` beside the verdicts."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+        console = Console(highlight=False, width=160)
     rows = _rows(verdicts)
     if len(rows) > 1:
         console.print(_overview(verdicts))
