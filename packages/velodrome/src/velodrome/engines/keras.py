@@ -357,7 +357,6 @@ class KerasJax(Keras):
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
 
     def __init__(self, job: Job) -> None:
-
         devices = Devices.parse(job.trial.devices)
         if devices.total > 1 and devices.kind == "cpu":
             share_processor(devices.total)
