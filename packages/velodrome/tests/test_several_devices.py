@@ -81,6 +81,9 @@ def test_two_devices_train_what_one_trains(
     one = run(a_job(engine, "cpu", digits, samples), tmp_path)
     two = run(a_job(engine, "cpu:2", digits, samples), tmp_path)
     np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+    # Of all of them PyTorch alone tells what handing the gradients on takes.
+    assert one.waited is None
+    assert (two.waited is not None and two.waited >= 0) == (engine == "torch")
 
 
 def test_devices_of_jax_never_wait_for_a_thread_that_waits_for_them(

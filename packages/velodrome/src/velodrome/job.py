@@ -136,6 +136,7 @@ class Finished(Event, frozen=True, kw_only=True):
 
     memory: Memory
     placement: Placement
+    waited: float | None = None
 
 
 class Failed(Event, frozen=True, kw_only=True):

@@ -193,6 +193,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         epochs: the epochs that were finished.
         memory: None if no process came to its end.
         placement: likewise.
+        waited: seconds a step in which devices did nothing but hand gradients to each other, as
+            the framework tells; None on one device, and where it does not.
         steadiness: of the machine around the trial, None if no process was started.
         ceiling: operations a second of large matrix products on this machine in the trial's
             dtype, None if that was not measured.
@@ -214,6 +216,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epochs: tuple[Epoch, ...] = ()
     memory: Memory | None = None
     placement: Placement | None = None
+    waited: float | None = None
     steadiness: Steadiness | None = None
     ceiling: float | None = None
     failure: Failure | None = None

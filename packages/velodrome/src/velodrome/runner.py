@@ -277,6 +277,7 @@ def _record(job: Job, ended: Ended, study: Study, store: Store) -> Record:
         epochs=outcome.epochs,
         memory=outcome.memory,
         placement=outcome.placement,
+        waited=outcome.waited,
         steadiness=ended.steadiness,
         ceiling=ended.ceiling,
         failure=failure,

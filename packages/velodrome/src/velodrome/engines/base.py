@@ -179,6 +179,13 @@ class Engine(ABC):
         peaks = device_memory.PEAKS.get(self.framework)
         return peaks() if peaks else []
 
+    def waited(self) -> float | None:
+        """Seconds a step that its devices spent on nothing but handing gradients to each other.
+
+        None where the framework does not tell.
+        """
+        return None
+
     @abstractmethod
     def ledger(self) -> Ledger:
         """How this engine really runs; called once the model is built."""

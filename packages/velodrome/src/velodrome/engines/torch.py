@@ -91,11 +91,19 @@ class Torch(Engine):
             return self._loss(self._apply(x, training=True), y)
 
         # Gradients of its processes come averaged, its first process's statistics are everyone's.
-        self._trained_on = (
+        self._trained_on: Any = (
             torch.nn.parallel.DistributedDataParallel(_module(self._arrays, trained_on))
             if self.replicas > 1
             else trained_on
         )
+
+    def waited(self) -> float | None:
+        """By DistributedDataParallel's own log, of the first ten steps and each hundredth one."""
+        if self.replicas == 1:
+            return None
+        log = self._trained_on._get_ddp_logging_data()
+        hidden = log["avg_backward_compute_comm_overlap_time"]
+        return float(log["avg_backward_comm_time"] - hidden) / 1e9
 
     def _zero(self, shape: tuple[int, ...] = ()) -> Any:
         import torch

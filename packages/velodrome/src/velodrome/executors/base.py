@@ -45,6 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     epochs: tuple[Epoch, ...] = ()
     memory: Memory | None = None
     placement: Placement | None = None
+    waited: float | None = None
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, tag=True):

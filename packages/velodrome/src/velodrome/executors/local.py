@@ -80,6 +80,7 @@ def run(
         epochs=tuple(event.epoch for event in events if isinstance(event, EpochDone)),
         memory=finished.memory if finished else None,
         placement=finished.placement if finished else None,
+        waited=finished.waited if finished else None,
     )
 
 

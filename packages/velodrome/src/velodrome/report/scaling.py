@@ -7,7 +7,7 @@ import msgspec
 
 from velodrome.devices import Devices
 from velodrome.report.summary import Group, Row, configuration
-from velodrome.statistics import Estimate, scaling_efficiency
+from velodrome.statistics import Estimate, median, scaling_efficiency
 from velodrome.workloads.recipe import Recipe
 
 
@@ -76,15 +76,17 @@ def markdown(found: Iterable[Scaling]) -> str:
     if not lines:
         return ""
     head = (
-        "| workload | engine | devices | batch | scaling | speed-up | efficiency | 99% interval |"
+        "| workload | engine | devices | batch | scaling | speed-up | efficiency | 99% interval "
+        "| waited |"
     )
     return "\n".join(
         [
             "## Several devices\n",
             "Throughput over that on one device; efficiency is that over the number of devices. "
-            "How long devices waited for each other is not measured.\n",
+            "Waited: milliseconds a step for gradients between devices, beside computing, where "
+            "the framework tells.\n",
             head,
-            "| --- | --- | --- | ---: | --- | ---: | ---: | ---: |",
+            "| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |",
             *lines,
             "",
         ]
@@ -99,6 +101,7 @@ def _line(each: Scaling) -> str:
         if estimate.low is None or estimate.high is None
         else f"{estimate.low:.0%} to {estimate.high:.0%}"
     )
+    waited = [record.waited for record in each.many.done if record.waited is not None]
     cells = (
         trial.workload,
         trial.engine,
@@ -108,5 +111,6 @@ def _line(each: Scaling) -> str:
         f"{speedup:.2f}",
         f"{estimate.value:.0%}",
         interval,
+        f"{median(waited) * 1e3:.1f}" if waited else "",
     )
     return f"| {' | '.join(cells)} |"

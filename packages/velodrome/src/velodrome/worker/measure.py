@@ -33,7 +33,7 @@ def measure(job: Job, emit: Emit) -> None:
     held = Memory(
         imported=started.imported, peak=memory.peak(), devices=watch.found(_told(engine, gpus))
     )
-    emit(Finished(memory=held, placement=placement()))
+    emit(Finished(memory=held, placement=placement(), waited=engine.waited()))
 
 
 def _told(engine: Engine, gpus: tuple[int, ...]) -> dict[int, int]:
