@@ -247,3 +247,98 @@ def test_ray_loses_nothing_when_a_node_is_killed(
     assert measured(folder) == measured(by_local)
     logs = [path.name for path in (folder / "logs").iterdir()]
     assert sorted(logs) == sorted(f"{record.id[:12]}-1.log" for record in watched.records)
+
+
+def test_ray_trains_one_trial_over_nodes_and_gives_it_others_when_one_is_killed(
+    cluster: Any, tmp_path: Path
+) -> None:
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(3)]
+
+    class Killing(Watching):
+        """Kills a node of the two that train together, all its processes at once."""
+
+        killed: psutil.Process | None = None
+
+        def event(self, job: Job, event: AnyEvent) -> None:
+            if self.killed or job.trial.devices != "2xcpu" or not isinstance(event, EpochDone):
+                return
+            for node in nodes:
+                raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+                everything = [raylet, *raylet.children(recursive=True)]
+                if running("velodrome.worker", everything):
+                    self.killed = raylet
+                    for process in everything:
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            process.kill()
+                    return
+
+    study = msgspec.structs.replace(
+        STUDY,
+        engines=("torch",),
+        batch_sizes=(32,),
+        epochs=(60,),
+        repeats=1,
+        devices=("cpu", "2xcpu", "4xcpu"),
+    )
+    watched = Killing()
+    executor = executors.named(f"ray://{cluster.address}", None)
+    runner.run(study, tmp_path / "run", watched, executor=executor)
+    records = {record.trial.devices: record for record in store.read(tmp_path / "run")}
+    assert {devices: record.status for devices, record in records.items()} == {
+        "cpu": "ok",
+        "2xcpu": "ok",
+        "4xcpu": "unsupported",
+    }
+    assert watched.killed is not None
+    assert any("goes to another node" in note for note in watched.notes)
+    whole([records["cpu"], records["2xcpu"]])
+    one, two = ([each.loss for each in records[devices].epochs] for devices in ("cpu", "2xcpu"))
+    # Rounding grows with the epochs.
+    assert two[:3] == pytest.approx(one[:3], rel=1e-4)
+
+
+class KillingASecondMachine(Watching):
+    """Kills the worker that another one tells of, in the first epoch of a long trial."""
+
+    def event(self, job: Job, event: AnyEvent) -> None:
+        if isinstance(event, EpochDone) and event.number == 1 and job.trial.epochs > 2:
+            everything = psutil.Process().children(recursive=True)
+            (second,) = (
+                worker
+                for worker in running("velodrome.worker", everything)
+                if os.readlink(f"/proc/{worker.pid}/fd/1").endswith(".1.log")
+            )
+            second.kill()
+
+
+def test_submitit_trains_one_trial_over_tasks_that_end_together(tmp_path: Path) -> None:
+    pytest.importorskip("submitit", reason="velodrome[slurm] is not installed")
+    study = msgspec.structs.replace(
+        STUDY,
+        engines=("torch",),
+        batch_sizes=(32,),
+        epochs=(2,),
+        repeats=1,
+        devices=("cpu", "2xcpu", "2xgpu"),
+    )
+    long = msgspec.structs.replace(study, epochs=(5000,), devices=("2xcpu",))
+    for each in (study, long):
+        executor = executors.named("submitit-local", None)
+        runner.run(each, tmp_path / "run", KillingASecondMachine(), executor=executor)
+    records = {
+        (record.trial.devices, record.trial.epochs): record
+        for record in store.read(tmp_path / "run")
+    }
+    assert {key: record.status for key, record in records.items()} == {
+        ("cpu", 2): "ok",
+        ("2xcpu", 2): "ok",
+        ("2xgpu", 2): "unsupported",
+        ("2xcpu", 5000): "crash",
+    }
+    whole([records["cpu", 2], records["2xcpu", 2]])
+    one, two = ([each.loss for each in records[devices, 2].epochs] for devices in ("cpu", "2xcpu"))
+    assert two == pytest.approx(one, rel=1e-4)
+    failure = records["2xcpu", 5000].failure
+    assert failure is not None
+    assert "machine 1 of the trial's 2: the worker was ended by SIGKILL" in failure.reason
+    assert not running("velodrome.worker", psutil.Process().children(recursive=True))

@@ -15,7 +15,7 @@ from builders import trial
 from processes import running
 from velodrome import engines, environment
 from velodrome.datasets.base import PreparedData
-from velodrome.executors import local
+from velodrome.executors import machines
 from velodrome.executors.base import Outcome
 from velodrome.job import AnyEvent, FirstStep, Job
 from velodrome.workloads import registry
@@ -57,7 +57,7 @@ def run(
     job: Job, folder: Path, on_event: Callable[[AnyEvent], None] = lambda event: None
 ) -> Outcome:
     engine = engines.registry.get(job.trial.engine)
-    return local.run(
+    return machines.run(
         job,
         environment.ensure(engine.framework, "cpu", report=print),
         variables=engine.variables(job.trial.settings, job.threads),
@@ -86,11 +86,12 @@ def test_two_devices_train_what_one_trains(
     assert (two.waited is not None and two.waited >= 0) == (engine == "torch")
 
 
+@pytest.mark.parametrize("devices", ["cpu:2", "2xcpu"])
 def test_devices_of_jax_never_wait_for_a_thread_that_waits_for_them(
-    digits: PreparedData, tmp_path: Path
+    devices: str, digits: PreparedData, tmp_path: Path
 ) -> None:
-    """With as many threads as cores, two, this stood still within its first steps."""
-    ended = run(a_job("jax", "cpu:2", digits, 1408, epochs=4, workload="lenet"), tmp_path)
+    """With as many threads as cores, two, cpu:2 stood still within its first steps."""
+    ended = run(a_job("jax", devices, digits, 1408, epochs=4, workload="lenet"), tmp_path)
     assert (ended.kind, len(ended.epochs)) == (None, 4)
 
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from velodrome.worker import lifeline
+from velodrome import lifeline
 
 
 def helpers(number: int) -> ProcessPoolExecutor:

@@ -53,6 +53,23 @@ class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
     rehearsal: bool = False
 
 
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the machines of a trial meet, and which of them this is.
+
+    Attributes:
+        number: 0 for the machine whose worker the trial's record is of.
+        addresses: `host:port` of each machine, in their order; the ports are free there.
+    """
+
+    number: int
+    addresses: tuple[str, ...]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses without their ports."""
+        return tuple(address.rpartition(":")[0] for address in self.addresses)
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a worker needs.
 
@@ -68,6 +85,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         comparison: what to compute for a comparison; None to measure.
         dropped: the `.npz` file to write what dropout does to; None not to look at it.
         model: a model of the user's, where the graph is empty.
+        meeting: with the trial's other machines; None if it has one, or none is placed yet.
     """
 
     trial: Trial
@@ -81,6 +99,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     comparison: Comparison | None = None
     dropped: str | None = None
     model: OwnModel | None = None
+    meeting: Meeting | None = None
 
     @property
     def devices(self) -> Devices:

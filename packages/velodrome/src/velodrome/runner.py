@@ -13,7 +13,7 @@ from velodrome.datasets.base import PreparedData
 from velodrome.devices import Devices
 from velodrome.environment import Kind, Pins
 from velodrome.errors import UserError
-from velodrome.executors import here, local
+from velodrome.executors import here, machines
 from velodrome.executors.base import (
     AnyHappening,
     Begun,
@@ -344,7 +344,7 @@ def run_alone(job: Job, pins: Pins, timeout: float, log: Path, observer: Observe
     observer.begun(job)
     place = environment.ensure(*_place(job.trial), pins, report=observer.note)
     engine = engines.registry.get(job.trial.engine)
-    return local.run(
+    return machines.run(
         job,
         place,
         variables=engine.variables(job.trial.settings, job.threads),

@@ -25,6 +25,7 @@ WORKER = (
     "failures",
     "home",
     "job",
+    "lifeline",
     "lock",
     "machine",
     "record",

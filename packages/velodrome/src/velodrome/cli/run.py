@@ -15,7 +15,9 @@ import typer
 def command(
     target: Annotated[str, typer.Argument(help="Workloads, a study file, or a study's name.")],
     engine: Annotated[str | None, typer.Option(help="Engines; all of them unless given.")] = None,
-    devices: Annotated[str | None, typer.Option(help="Such as cpu, cpu:2, gpu, gpu:4.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(help="Such as cpu, cpu:2, gpu, gpu:4, 2xgpu:8.")
+    ] = None,
     batch_size: Annotated[str | None, typer.Option(help="Samples a step, all devices.")] = None,
     epochs: Annotated[str | None, typer.Option(help="Passes over the training data.")] = None,
     dataset: Annotated[

@@ -53,7 +53,9 @@ class Engine(ABC):
         no_gpu: why it trains on no GPU; empty if it can.
         own_models: whether it trains Keras models of the user's.
         one_device: why it trains on one device only; empty if several can share each batch.
-        replicas: devices that share each batch.
+        one_machine: why these must be on one machine; empty if several machines can.
+        replicas: devices that share each batch, on all machines.
+        own: those of them that are this process's machine's.
         gpus: whether they are GPUs, of which the process sees its own alone.
     """
 
@@ -64,6 +66,7 @@ class Engine(ABC):
     no_gpu: ClassVar[str] = ""
     own_models: ClassVar[bool] = False
     one_device: ClassVar[str] = ""
+    one_machine: ClassVar[str] = "it has no way of its own to share a batch with other machines"
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
@@ -71,12 +74,12 @@ class Engine(ABC):
         if user_code.is_reference(trial.workload) and not cls.own_models:
             return f"{cls.name} trains velodrome's workloads, not a Keras model of one's own"
         devices = Devices.parse(trial.devices)
-        if devices.machines > 1:
-            return f"{cls.name} runs on one machine so far, not on {trial.devices}"
         if devices.kind == "gpu" and cls.no_gpu:
             return f"{cls.name} runs on a CPU only: {cls.no_gpu}"
         if devices.total > 1 and cls.one_device:
             return f"{cls.name} trains on one device: {cls.one_device}"
+        if devices.machines > 1 and cls.one_machine:
+            return f"{cls.name} trains on one machine: {cls.one_machine}"
         if devices.total > trial.batch_size:
             return f"a batch of {trial.batch_size} cannot be shared by {devices.total} devices"
         if trial.dtype == "tf32" and devices.kind == "cpu":
@@ -91,7 +94,8 @@ class Engine(ABC):
 
         They find their rank and each other by torchrun's variables `RANK`, `WORLD_SIZE`,
         `MASTER_ADDR` and `MASTER_PORT`; the first finds its end of that port, which listens
-        already, in the descriptor `MASTER_LISTENS`.
+        already, in the descriptor `MASTER_LISTENS`. An engine that says 1 has a process a
+        machine, and meets those of other machines by the job's `meeting`.
         """
         return 1
 
@@ -106,6 +110,8 @@ class Engine(ABC):
         self.job = job
         devices = Devices.parse(job.trial.devices)
         self.replicas, self.gpus = devices.total, devices.kind == "gpu"
+        first = job.meeting.number * devices.count if job.meeting else 0
+        self.own = range(first, first + devices.count)
         self.graph = job.graph if job.dropout else job.graph.without_dropout()
 
     @abstractmethod

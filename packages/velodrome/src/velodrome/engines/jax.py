@@ -8,7 +8,7 @@ import numpy as np
 from velodrome.engines import libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence
-from velodrome.job import Job
+from velodrome.job import Job, Meeting
 from velodrome.machine import usable_cpus
 from velodrome.record import Ledger
 from velodrome.workloads.graph import Graph, Weights, by_node
@@ -44,13 +44,16 @@ class Jax(Engine):
     framework = "jax"
     summary = "JAX, pure functions under jax.jit"
     dtypes = ("float32", "tf32", "float64", "bfloat16")
+    one_machine = ""
 
     def __init__(self, job: Job) -> None:
         import jax
 
         super().__init__(job)
         if self.replicas > 1 and not self.gpus:
-            share_processor(self.replicas)
+            share_processor(len(self.own))
+        if job.meeting:
+            join(job.meeting)
         multiply_in(job.trial.dtype)
         jax.config.update("jax_enable_x64", job.trial.dtype == "float64")
         self._dtype = np.dtype("float64" if job.trial.dtype == "float64" else "float32")
@@ -119,7 +122,9 @@ class Jax(Engine):
         import jax
 
         even = len(batch) % self.replicas == 0
-        return jax.device_put(batch, self._shared if even else self._whole)
+        sharding = self._shared if even else self._whole
+        # Unlike `device_put`, this asks no other machine whether it has the same.
+        return jax.make_array_from_callback(batch.shape, sharding, lambda part: batch[part])
 
     def set_weights(self, weights: Weights) -> None:
         import jax
@@ -130,8 +135,10 @@ class Jax(Engine):
         params = {name: array for name, array in arrays.items() if name in trained}
         statistics = {name: array for name, array in arrays.items() if name not in trained}
         moments = _moments(self.job.trial.recipe, params)
-        state = params, statistics, moments, jax.random.key(self.job.trial.seed)
-        self._state = jax.device_put(state, self._whole)
+        # Made in place: a key cannot be put on another machine's devices.
+        key = jax.jit(jax.random.key, static_argnums=0, out_shardings=self._whole)
+        placed = jax.device_put((params, statistics, moments), self._whole)
+        self._state = *placed, key(self.job.trial.seed)
 
     def weights(self) -> Weights:
         params, statistics, *_ = self._state
@@ -198,12 +205,27 @@ class Jax(Engine):
 ENGINES = (Jax,)
 
 
-def share_processor(devices: int) -> None:
-    """Have the processor count as several devices; before JAX looks for any.
+def join(meeting: Meeting) -> None:
+    """Meet the processes on the trial's other machines; devices are counted over all then."""
+    import jax
 
-    XLA runs them all on one pool, as many threads as cores. A device holds one thread while it
-    waits in a collective and one while its convolution waits for its parts: a pool without a
-    thread to spare stands still (seen with two devices on two cores, in each of three runs).
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(
+        meeting.addresses[0],
+        num_processes=len(meeting.addresses),
+        process_id=meeting.number,
+        coordinator_bind_address=meeting.addresses[0],
+        cluster_detection_method="deactivate",
+    )
+
+
+def share_processor(devices: int) -> None:
+    """Have the processor count as so many devices; before JAX looks for any.
+
+    For devices that share a batch, with each other or with other machines'. XLA runs them all on
+    one pool, as many threads as cores. A device holds one thread while it waits in a collective
+    and one while its convolution waits for its parts: a pool without a thread to spare stands
+    still (seen with two devices on two cores, in each of three runs).
     XLA takes the size from PJRT_NPROC (`DefaultThreadPoolSize` in xla/pjrt/utils.cc).
     """
     import jax

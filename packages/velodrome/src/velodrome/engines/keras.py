@@ -12,8 +12,10 @@ import numpy as np
 from velodrome.devices import Devices
 from velodrome.engines import libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
-from velodrome.engines.jax import multiply_in, share_processor
-from velodrome.engines.mxnet import MXNet, import_mxnet
+from velodrome.engines.batches import batches, in_sequence, parts
+from velodrome.engines.jax import join, multiply_in, share_processor
+from velodrome.engines.mxnet import MXNet
+from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
 from velodrome.engines.torch import allow_tf32
 from velodrome.failures import Unsupported
@@ -189,14 +191,30 @@ class Keras(Engine):
     def train(self, order: Order, learning_rate: float) -> Totals:
         self._set_learning_rate(learning_rate)
         x, y = self._train
+        own = self._part(order, self.job.trial.batch_size)
         history = self._model.fit(
-            x[order],
-            y[order],
-            batch_size=self.job.trial.batch_size,
+            x[own],
+            y[own],
+            batch_size=self.job.trial.batch_size // self._feeding,
             shuffle=False,
             verbose=0,
         ).history
         return self._totals({name: values[0] for name, values in history.items()})
+
+    @property
+    def _feeding(self) -> int:
+        """Processes of which each gives Keras a part of every batch; 1 where each gives all."""
+        return 1
+
+    def _part(self, order: Order, size: int) -> Order:
+        """What this process gives of batches of that size."""
+        if self._feeding == 1:
+            return order
+        assert self.job.meeting is not None
+        number = self.job.meeting.number
+        return np.concatenate(
+            [parts(batch, self._feeding)[number] for batch in batches(order, size)]
+        )
 
     def _totals(self, logs: dict[str, float]) -> Totals:
         return Totals(logs.get("crossentropy", logs["loss"]), logs["accuracy"])
@@ -208,7 +226,7 @@ class Keras(Engine):
         logs = self._model.evaluate(
             x,
             y,
-            batch_size=self.job.trial.batch_size,
+            batch_size=self.job.trial.batch_size // self._feeding,
             verbose=0,
             return_dict=True,
         )
@@ -230,8 +248,9 @@ class Keras(Engine):
         model, before = self._stepping, self.weights()
         self._write(model, before)
         x, y = self._train
+        own = self._part(order, len(order))
         history = model.fit(
-            x[order], y[order], batch_size=len(order), shuffle=False, verbose=0
+            x[own], y[own], batch_size=len(order) // self._feeding, shuffle=False, verbose=0
         ).history
         after = self._read(model)
         gradients = {
@@ -278,6 +297,10 @@ class KerasMXNet(Keras):
     name = "keras-mxnet"
     framework = "mxnet"
     backend = "mxnet"
+    one_machine = (
+        "keras_mxnet shares a batch among the contexts of one process; its keras.distribution "
+        "knows no other processes"
+    )
     summary = "Keras on MXNet, by the keras_mxnet plug-in"
     mechanism = "keras.distribution.DataParallel, kvstore device; batch normalisation per device"
 
@@ -309,6 +332,11 @@ class KerasTensorFlow(Keras):
     name = "keras-tensorflow"
     framework = "tensorflow"
     backend = "tensorflow"
+    one_machine = (
+        "before it trains, Keras's fit takes the mean of a first batch by strategy.reduce, and "
+        "MultiWorkerMirroredStrategy refuses to, of inputs and labels together (Keras 3.15.1, "
+        "TFTrainer._maybe_symbolic_build)"
+    )
     dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on TensorFlow"
     mechanism = "MirroredStrategy; batch normalisation per device"
@@ -352,6 +380,7 @@ class KerasJax(Keras):
     name = "keras-jax"
     framework = "jax"
     backend = "jax"
+    one_machine = ""
     dtypes = ("float32", "tf32", "bfloat16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
@@ -359,11 +388,24 @@ class KerasJax(Keras):
     def __init__(self, job: Job) -> None:
         devices = Devices.parse(job.trial.devices)
         if devices.total > 1 and devices.kind == "cpu":
-            share_processor(devices.total)
+            share_processor(devices.count)
         if devices.kind == "gpu":
             multiply_in(job.trial.dtype)
         super().__init__(job)
+        if job.meeting:
+            join(job.meeting)
         _share(job.trial)
+
+    @property
+    def _feeding(self) -> int:
+        """A machine's part of a batch each, of which Keras makes the whole."""
+        return len(self.job.meeting.addresses) if self.job.meeting else 1
+
+    def _validated(self, x: Inputs, y: Labels) -> Totals:
+        if self._feeding > 1:
+            own = self._part(in_sequence(len(y)), self.job.trial.batch_size)
+            x, y = x[own], y[own]
+        return super()._validated(x, y)
 
     def evaluate(self) -> Totals:
         """What several devices cannot share evenly at the end is evaluated by itself."""
@@ -429,7 +471,13 @@ class KerasTorch(Keras):
 def _share(trial: Trial) -> None:
     """Let the trial's devices share each batch, by Keras's own means, where there are several."""
     devices = Devices.parse(trial.devices)
-    if devices.total > 1:
+    if devices.machines > 1:
+        import keras
+
+        # Each machine gives its own part of a batch.
+        whole = keras.distribution.DataParallel(auto_shard_dataset=False)
+        keras.distribution.set_distribution(whole)
+    elif devices.total > 1:
         import keras
 
         names = [f"{devices.kind}:{each}" for each in range(devices.total)]

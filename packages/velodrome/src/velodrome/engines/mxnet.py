@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from velodrome.engines import channels_first, libraries
+from velodrome.engines import channels_first, libraries, parameter_server
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
+from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.job import Job
 from velodrome.machine import openblas_core_type, this_machine
 from velodrome.record import Ledger
@@ -42,6 +43,10 @@ from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 
 
+# Under which the machines add up loss and number told right.
+_TOTALS = "totals"
+
+
 class MXNet(Engine):
     """MXNet: Gluon, `autograd`, `gluon.Trainer`."""
 
@@ -49,6 +54,7 @@ class MXNet(Engine):
     framework = "mxnet"
     dtypes = ("float32", "bfloat16")
     summary = "Apache MXNet, hybridized Gluon"
+    one_machine = ""
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
@@ -72,6 +78,8 @@ class MXNet(Engine):
         )
 
     def __init__(self, job: Job) -> None:
+        if job.meeting:
+            parameter_server.join(job.meeting)
         import_mxnet()
         super().__init__(job)
 
@@ -80,9 +88,14 @@ class MXNet(Engine):
 
         self._block = _block(self.graph, self.job.trial.dtype == "bfloat16")
         device = mx.gpu if self.gpus else mx.cpu
-        self._contexts = [device(number) for number in range(self.replicas)]
+        self._contexts = [device(number) for number in range(len(self.own))]
         self._block.initialize(ctx=self._contexts)
         self._block.hybridize(static_alloc=True, static_shape=True)
+        self._servers = parameter_server.Sums(self._summed()) if self.job.meeting else None
+
+    def _summed(self) -> dict[str, Shape]:
+        """Shapes of what the machines add up: gradients, moving statistics, a pass's totals."""
+        return {name: each.shape for name, each in self._block.arrays.items()} | {_TOTALS: (2,)}
 
     def load_training(self, x: Inputs, y: Labels) -> None:
         self._train = _channels_first(x), y.astype(np.float32)
@@ -105,7 +118,9 @@ class MXNet(Engine):
             self._block.collect_params(),
             recipe.optimizer,
             options,
-            kvstore="device" if self.replicas > 1 else None,
+            # Over machines gradients are added up by hand: a trainer is made anew for every
+            # start, and the servers' arrays cannot be.
+            kvstore="device" if self.replicas > 1 and not self._servers else None,
         )
 
     def _assign(self, arrays: Weights) -> None:
@@ -136,11 +151,29 @@ class MXNet(Engine):
             with mx.autograd.record():
                 found = self._apply(self._train, index)
             mx.autograd.backward([loss for loss, _ in found])
+            self._sum_gradients()
             self._trainer.step(len(index))
             _add(totals, found)
         self._agree()
         mx.nd.waitall()
-        return _totals(totals, len(order))
+        return self._totals(totals, len(order))
+
+    def _sum_gradients(self) -> None:
+        """Over the machines and their contexts; without machines the trainer sees to it."""
+        if self._servers:
+            for number, name in enumerate(self.graph.parameters()):
+                self._servers.add(name, self._block.arrays[name].list_grad(), -number)
+
+    def _totals(self, totals: list[tuple[Any, Any]], samples: int) -> Totals:
+        """Of all contexts, on all machines."""
+        import mxnet as mx
+
+        found = np.array([[float(each.asscalar()) for each in own] for own in totals]).sum(0)
+        if self._servers:
+            summed = mx.nd.array(found)
+            self._servers.add(_TOTALS, [summed])
+            found = summed.asnumpy()
+        return Totals(float(found[0]) / samples, float(found[1]) / samples)
 
     def _no_totals(self) -> list[tuple[Any, Any]]:
         """Sum of losses and number told right, on each context."""
@@ -155,21 +188,37 @@ class MXNet(Engine):
         inputs, labels = data
         return [
             self._block(mx.nd.array(inputs[part], context), mx.nd.array(labels[part], context))
-            for context, part in zip(self._contexts, parts(batch, self.replicas), strict=True)
+            for context, part in zip(self._contexts, self._parts(batch), strict=True)
             if len(part)
         ]
+
+    def _parts(self, batch: Order) -> list[Order]:
+        """Of a batch, one a context of this machine."""
+        return parts(batch, self.replicas)[self.own.start : self.own.stop]
 
     def _agree(self) -> None:
         """Give every context the mean of all contexts' moving statistics."""
         if self.replicas == 1:
             return
-        statistics = self._block.arrays.keys() - self.graph.parameters()
+        trained = self.graph.parameters()
         self._assign(
             {
-                name: np.mean([each.asnumpy() for each in self._block.arrays[name].list_data()], 0)
-                for name in statistics
+                name: self._sum(name, parameter.list_data()) / self.replicas
+                for name, parameter in self._block.arrays.items()
+                if name not in trained
             }
         )
+
+    def _sum(self, name: str, arrays: list[Any]) -> Any:
+        """Of an array as each context of each machine has it."""
+        import mxnet as mx
+
+        total = sum(each.asnumpy() for each in arrays)
+        if self._servers:
+            summed = mx.nd.array(total)
+            self._servers.add(name, [summed])
+            total = summed.asnumpy()
+        return total
 
     def evaluate(self) -> Totals:
         import mxnet as mx
@@ -179,7 +228,7 @@ class MXNet(Engine):
         for index in batches(in_sequence(samples), self.job.trial.batch_size):
             _add(totals, self._apply(self._validation, index))
         mx.nd.waitall()
-        return _totals(totals, samples)
+        return self._totals(totals, samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         import mxnet as mx
@@ -189,12 +238,9 @@ class MXNet(Engine):
             losses = [loss.sum() / len(order) for loss, _ in self._apply(self._train, order)]
         mx.autograd.backward(losses)
         trained = self.graph.parameters()
-        arrays = {
-            name: sum(each.asnumpy() for each in self._block.arrays[name].list_grad())
-            for name in trained
-        }
+        arrays = {name: self._sum(name, self._block.arrays[name].list_grad()) for name in trained}
         self._assign({name: array for name, array in before.items() if name not in trained})
-        loss = sum(float(each.asscalar()) for each in losses)
+        loss = self._totals([(each, each) for each in losses], 1).loss
         return loss, channels_first.to_graph(self.graph, arrays)
 
     def ledger(self) -> Ledger:
@@ -226,31 +272,19 @@ class MXNet(Engine):
     def _several(self) -> tuple[str, ...]:
         if self.replicas == 1:
             return ()
-        normalised = ("batch normalisation per device; moving statistics averaged an epoch",)
-        return ("gradients by kvstore device", *(normalised if self.graph.has(BatchNorm) else ()))
+        shared = f"gradients by kvstore {'dist_sync' if self._servers else 'device'}"
+        if not self.graph.has(BatchNorm):
+            return (shared,)
+        return shared, "batch normalisation per device; moving statistics averaged an epoch"
 
 
 ENGINES = (MXNet,)
-
-
-def import_mxnet() -> Any:
-    """Import MXNet 1.9, which still asks for the `numpy.bool` that numpy 1.24 dropped."""
-    if "bool" not in vars(np):
-        setattr(np, "bool", bool)  # noqa: B010
-    import mxnet
-
-    return mxnet
 
 
 def _add(totals: list[tuple[Any, Any]], found: list[tuple[Any, Any]]) -> None:
     for (loss_sum, correct), (loss, right) in zip(totals, found, strict=False):
         loss_sum += loss.sum()
         correct += right
-
-
-def _totals(totals: list[tuple[Any, Any]], samples: int) -> Totals:
-    loss, correct = (sum(float(each.asscalar()) for each in of) for of in zip(*totals, strict=True))
-    return Totals(loss / samples, correct / samples)
 
 
 def _channels_first(x: Inputs) -> Inputs:

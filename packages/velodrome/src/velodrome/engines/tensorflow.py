@@ -1,15 +1,18 @@
 """TensorFlow used directly: variables and one `tf.function` a step."""
 
+import json
+import os
 from typing import Any
 
 import numpy as np
 
+from velodrome.devices import Devices
 from velodrome.engines import libraries
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
-from velodrome.job import Job
+from velodrome.job import Job, Meeting
 from velodrome.record import Ledger
-from velodrome.trial import Settings
+from velodrome.trial import Settings, Trial
 from velodrome.workloads.graph import Weights, by_node
 from velodrome.workloads.layers import (
     LSTM,
@@ -53,6 +56,18 @@ class TensorFlow(Engine):
     framework = "tensorflow"
     summary = "TensorFlow without Keras, tf.function"
     dtypes = ("float32", "tf32", "bfloat16")
+    one_machine = ""
+
+    @classmethod
+    def unsupported(cls, trial: Trial) -> str | None:
+        """As for every engine; and on several machines TensorFlow takes one CPU of each."""
+        devices = Devices.parse(trial.devices)
+        if devices.machines > 1 and devices.kind == "cpu" and devices.count > 1:
+            return (
+                "MultiWorkerMirroredStrategy trains on the GPUs of each machine or on its one "
+                f"CPU, not on {devices.count} replicas there: write {devices.machines}xcpu"
+            )
+        return super().unsupported(trial)
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -62,10 +77,12 @@ class TensorFlow(Engine):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         if job.trial.settings == "tuned":
-            set_threads(job.threads, self.replicas)
+            set_threads(job.threads, len(self.own))
         if self.gpus:
             prepare_gpus(job.trial.dtype)
-        self._strategy = mirrored(self.replicas, self.gpus)
+        self._strategy = (
+            _over_machines(job.meeting) if job.meeting else mirrored(self.replicas, self.gpus)
+        )
 
     def build(self) -> None:
         import tensorflow as tf
@@ -293,7 +310,7 @@ class TensorFlow(Engine):
 
         return Ledger(
             dtype=self.job.trial.dtype,
-            compile_mode="tf.function" + (", MirroredStrategy" if self.replicas > 1 else ""),
+            compile_mode=f"tf.function{self._shares()}",
             threads=libraries.threads(self.framework),
             memory_format="channels last",
             data_path="arrays in memory, indexed, copied to a tensor a batch",
@@ -310,6 +327,11 @@ class TensorFlow(Engine):
             if self.replicas > 1 and self.graph.has(BatchNorm)
             else (),
         )
+
+    def _shares(self) -> str:
+        if self.replicas == 1:
+            return ""
+        return ", MultiWorkerMirroredStrategy" if self.job.meeting else ", MirroredStrategy"
 
 
 ENGINES = (TensorFlow,)
@@ -336,6 +358,19 @@ def mirrored(replicas: int, gpus: bool) -> Any:
     logical = [tf.config.LogicalDeviceConfiguration()] * replicas
     tf.config.set_logical_device_configuration(cpu, logical)
     return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(replicas)])
+
+
+def _over_machines(meeting: Meeting) -> Any:
+    """A strategy over the GPUs, or the CPU, of each machine; to be made as `mirrored` is."""
+    import tensorflow as tf
+
+    os.environ["TF_CONFIG"] = json.dumps(
+        {
+            "cluster": {"worker": meeting.addresses},
+            "task": {"type": "worker", "index": meeting.number},
+        }
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _assign(variable: Any, value: Any) -> None:

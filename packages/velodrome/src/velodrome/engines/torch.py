@@ -48,6 +48,7 @@ class Torch(Engine):
     framework = "torch"
     summary = "PyTorch, eager, its own optimizers"
     dtypes = ("float32", "tf32", "float64", "bfloat16")
+    one_machine = ""
 
     @classmethod
     def processes(cls, trial: Trial) -> int:
@@ -60,11 +61,11 @@ class Torch(Engine):
         super().__init__(job)
         self._tuned = job.trial.settings == "tuned"
         if self._tuned:
-            torch.set_num_threads(max(1, job.threads // self.replicas))
+            torch.set_num_threads(max(1, job.threads // len(self.own)))
         self._rank = _join("nccl" if self.gpus else "gloo") if self.replicas > 1 else 0
         self._device = torch.device("cpu")
         if self.gpus:
-            self._device = torch.device("cuda", self._rank)
+            self._device = torch.device("cuda", self._rank - self.own.start)
             torch.cuda.set_device(self._device)
             allow_tf32(job.trial.dtype == "tf32")
             torch.backends.cudnn.benchmark = self._tuned
@@ -337,7 +338,7 @@ def _join(backend: str) -> int:
     """Meet the trial's other processes by the variables of torchrun; gives the rank."""
     import torch
 
-    if sys.platform == "linux":
+    if sys.platform == "linux" and os.environ["MASTER_ADDR"] == "127.0.0.1":
         # All are on this machine, whatever its name resolves to.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -12,7 +12,7 @@ from velodrome import ceiling, engines, environment, gpus, steadiness
 from velodrome.devices import Devices
 from velodrome.environment import Environment, Kind, Pins
 from velodrome.errors import UserError
-from velodrome.executors import local
+from velodrome.executors import machines
 from velodrome.executors.base import Begun, Ended, Executor, Note, Outcome, Task, Tell, Told
 from velodrome.job import Job
 from velodrome.machine import Machine, one_cpu_a_core, this_machine, usable_cpus
@@ -83,7 +83,7 @@ class _Running(NamedTuple):
     before: float
 
 
-def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1) -> None:
+def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1, stops: Sequence[int] = ()) -> None:
     """Run tasks that are meant for this machine's processors and data.
 
     Each trial is followed by a thread of its own that blocks until its worker reports; this
@@ -93,6 +93,7 @@ def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1) -> None:
         tasks: what to run.
         tell: called in this thread.
         jobs: most trials at a time.
+        stops: as for `local.run`.
     """
     machine = this_machine()
     able = [task for task in tasks if not unsupported(task.job, machine)]
@@ -118,7 +119,7 @@ def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1) -> None:
             for ready in _free(waiting, in_use)[: jobs - len(running)]:
                 waiting.remove(ready)
                 tell(Begun(trial=ready.task.id))
-                thread = threading.Thread(target=_follow, args=(*ready, happened, stop))
+                thread = threading.Thread(target=_follow, args=(*ready, happened, (stop, *stops)))
                 running[ready.task.id] = _Running(ready, thread, now(), reading)
                 thread.start()
             news = happened.get()
@@ -167,11 +168,11 @@ def _follow(
     task: Task,
     place: Environment,
     happened: "queue.SimpleQueue[Told | _Ran]",
-    stop: int,
+    stops: Sequence[int],
 ) -> None:
     trial = task.job.trial
     try:
-        outcome = local.run(
+        outcome = machines.run(
             task.job,
             place,
             variables=engines.registry.get(trial.engine).variables(
@@ -180,7 +181,7 @@ def _follow(
             timeout=task.timeout,
             log=Path(task.log),
             on_event=lambda event: happened.put(Told(trial=task.id, event=event)),
-            stop=stop,
+            stops=stops,
         )
     except BaseException as error:
         happened.put(_Ran(task, error))
@@ -190,10 +191,19 @@ def _follow(
 
 def unsupported(job: Job, machine: Machine) -> str | None:
     """Why the job's engine cannot run it on that machine, or None."""
-    engine = engines.registry.get(job.trial.engine)
-    return engine.unsupported(job.trial) or gpus.missing(
-        engine.framework, job.devices, machine.gpus
-    )
+    engine, devices = engines.registry.get(job.trial.engine), job.devices
+    if reason := engine.unsupported(job.trial):
+        return reason
+    if not job.meeting and (reason := not_played(devices)):
+        return reason
+    return gpus.missing(engine.framework, devices, machine.gpus)
+
+
+def not_played(devices: Devices) -> str | None:
+    """Why this machine cannot play all that a trial has, or None."""
+    if devices.machines > 1 and devices.kind == "gpu":
+        return f"{devices} is {devices.machines} machines: one can play several on its CPU only"
+    return None
 
 
 def cpus(trial: Trial) -> tuple[int, ...]:
@@ -226,5 +236,7 @@ def _environments(tasks: Iterable[Task], tell: Tell) -> dict[_Place, Environment
 
 
 def _ceiling(ready: _Ready, machine: Machine) -> float | None:
-    """Of the trial's devices in its dtype."""
-    return ceiling.measured(machine, ready.task.job.trial.dtype, ready.devices, ready.place)
+    """Of the trial's devices in its dtype; its other machines count as this one does."""
+    job = ready.task.job
+    own = ceiling.measured(machine, job.trial.dtype, ready.devices, ready.place)
+    return own and own * (len(job.meeting.addresses) if job.meeting else 1)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from velodrome import environment as environments
@@ -43,7 +43,7 @@ def run(
     timeout: float,
     log: Path,
     on_event: Callable[[AnyEvent], None],
-    stop: int | None = None,
+    stops: Sequence[int] = (),
 ) -> Outcome:
     """Train the job in a fresh process and wait for its end.
 
@@ -54,7 +54,7 @@ def run(
         timeout: seconds after which the worker and all its children are killed.
         log: where the worker's standard output and error go.
         on_event: called for every event as it comes.
-        stop: a descriptor; when it can be read, the worker is killed as at its timeout.
+        stops: descriptors; when one can be read, the worker is killed as at its timeout.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     oom_kills = _oom_kills()
@@ -63,7 +63,7 @@ def run(
         worker = _Worker(job, environment, variables, output.fileno())
         events: list[AnyEvent] = []
         try:
-            timed_out = not worker.follow(begin + timeout, events, on_event, stop)
+            timed_out = not worker.follow(begin + timeout, events, on_event, stops)
         finally:
             worker.end()
     last_words = _end_of(log)
@@ -125,16 +125,15 @@ class _Worker:
         deadline: float,
         events: list[AnyEvent],
         on_event: Callable[[AnyEvent], None],
-        stop: int | None,
+        stops: Sequence[int],
     ) -> bool:
         """Take in events until the worker ends; False if it was to stop or was late first."""
-        stops = [] if stop is None else [stop]
         unread = b""
         while True:
             readable, _, _ = select.select(
                 [self._events, self._ended, *stops], [], [], max(0.0, deadline - time.monotonic())
             )
-            if not readable or stop in readable:
+            if not readable or not set(stops).isdisjoint(readable):
                 return False
             if self._events not in readable:
                 return True

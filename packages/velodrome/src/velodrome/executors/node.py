@@ -1,6 +1,7 @@
 """A trial that another machine has sent here: run with what this machine has."""
 
 import platform
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,18 +9,20 @@ import msgspec
 from velodrome import datasets, engines, environment, gpus, workloads
 from velodrome.datasets.base import PreparedData
 from velodrome.errors import UserError
-from velodrome.executors import here
-from velodrome.executors.base import Begun, Ended, Note, Outcome, Task, Tell
+from velodrome.executors import here, machines
+from velodrome.executors.base import AnyHappening, Begun, Ended, Note, Outcome, Task, Tell
+from velodrome.job import Job
 from velodrome.machine import this_machine
 from velodrome.trial import Trial
 
 
-def run(task: Task, tell: Tell) -> None:
+def run(task: Task, tell: Tell, stops: Sequence[int] = ()) -> None:
     """Run it on this machine's processors, with its data and environment made here if need be.
 
     Args:
         task: what to run; its log is written here.
         tell: called in this thread for whatever happens, with `Ended` at last.
+        stops: as for `local.run`.
     """
     node = platform.node()
 
@@ -40,7 +43,53 @@ def run(task: Task, tell: Tell) -> None:
     placed = msgspec.structs.replace(
         job, threads=machine.cores, cpus=here.cpus(trial), gpus=given, data=data
     )
-    here.run([msgspec.structs.replace(task, job=placed)], tell)
+    here.run([msgspec.structs.replace(task, job=placed)], tell, stops=stops)
+
+
+def lead(
+    task: Task, addresses: Sequence[str], elsewhere: Callable[[Task, int], Outcome], tell: Tell
+) -> Ended:
+    """Run the first part of a trial over several machines here, and its others elsewhere.
+
+    Args:
+        task: the whole trial.
+        addresses: of each machine, this one first, as in `Meeting`.
+        elsewhere: has another machine run its part, until it ends or a descriptor can be read.
+        tell: called, in another thread, for all that happens here but the end.
+
+    Returns:
+        The trial's end, which is still to be told.
+    """
+    ended: list[Ended] = []
+
+    def heard(happening: AnyHappening) -> None:
+        if isinstance(happening, Ended):
+            ended.append(happening)
+        else:
+            tell(happening)
+
+    def follow(part: Job, stop: int) -> Outcome:
+        own = msgspec.structs.replace(task, job=part)
+        if part.meeting != parts[0].meeting:
+            return elsewhere(own, stop)
+        run(own, heard, (stop,))
+        return ended[0].outcome
+
+    parts = machines.parts(task.job, addresses)
+    whole = machines.together(parts, follow)
+    return msgspec.structs.replace(ended[0], outcome=whole)
+
+
+def outcome(task: Task, stops: Sequence[int] = ()) -> Outcome:
+    """What comes of a part of a trial of which another machine tells."""
+    ended: list[Outcome] = []
+
+    def heard(happening: AnyHappening) -> None:
+        if isinstance(happening, Ended):
+            ended.append(happening.outcome)
+
+    run(task, heard, stops)
+    return ended[0]
 
 
 def _check_environment(task: Task, note: environment.Report) -> None:

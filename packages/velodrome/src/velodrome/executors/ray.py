@@ -2,6 +2,7 @@
 
 import os
 import queue
+import select
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,8 @@ import msgspec
 
 from velodrome.devices import Devices
 from velodrome.errors import UserError
-from velodrome.executors import node
-from velodrome.executors.base import AnyHappening, Ended, Executor, Note, Task, Tell
+from velodrome.executors import machines, node
+from velodrome.executors.base import AnyHappening, Ended, Executor, Note, Outcome, Task, Tell
 from velodrome.executors.lost import ATTEMPTS, without_result
 from velodrome.extras import extra
 
@@ -27,7 +28,8 @@ class Ray(Executor):
 
     A trial on CPUs takes all processors of a node, one on GPUs its share of them; only nodes
     that are as large as the largest take part. What a task tells comes back as it happens, by
-    a generator; a node that dies gives its trials to others.
+    a generator; a node that dies gives its trials to others. A trial over several machines is
+    a task on each of as many nodes, of which the first sends the others and tells of all.
     """
 
     name = "ray"
@@ -72,11 +74,13 @@ class _Sent(NamedTuple):
         task: what was sent.
         needs: CPUs and GPUs that Ray keeps for it.
         attempt: 1 for the first place.
+        group: the nodes of a trial over several machines, as Ray's placement group.
     """
 
     task: Task
     needs: dict[str, float]
     attempt: int
+    group: Any
 
 
 class _Cluster:
@@ -99,22 +103,39 @@ class _Cluster:
                 if self._sent:
                     self._wait()
         finally:
-            for generator in self._sent:
+            for generator in list(self._sent):
                 self._ray.cancel(generator, force=True)
+                self._forget(generator)
 
     def _send(self, task: Task, attempt: int) -> None:
         needs = _needs(task.job.devices, self._nodes())
         if isinstance(needs, str):
             self._tell(without_result(task, "lost" if attempt > 1 else "unsupported", needs))
             return
+        group = self._group(needs, task.job.devices.machines)
         generator = self._on_node.options(
+            **_within(group, 0),
             num_cpus=needs["CPU"],
             num_gpus=needs["GPU"],
             # A task that begins anew would tell all once more: we send it ourselves.
             max_retries=0,
             num_returns="streaming",
-        ).remote(msgspec.json.encode(task), os.environ.get(_OMP))
-        self._sent[generator] = _Sent(task, needs, attempt)
+        ).remote(msgspec.json.encode(task), os.environ.get(_OMP), group)
+        self._sent[generator] = _Sent(task, needs, attempt, group)
+
+    def _group(self, needs: dict[str, float], machines: int) -> Any:
+        """So many different nodes, all to be had at once; None for a trial on one."""
+        if machines == 1:
+            return None
+        bundle = {name: number for name, number in needs.items() if number}
+        return self._ray.util.placement_group([bundle] * machines, strategy="STRICT_SPREAD")
+
+    def _forget(self, generator: Any) -> _Sent:
+        """A task that has ended, its nodes free again."""
+        sent = self._sent.pop(generator)
+        if sent.group:
+            self._ray.util.remove_placement_group(sent.group)
+        return sent
 
     def _nodes(self) -> list[dict[str, float]]:
         """What each node that lives has in all."""
@@ -128,7 +149,8 @@ class _Cluster:
         if not ready:
             nodes = self._nodes()
             for generator, sent in list(self._sent.items()):
-                if not any(_has(each, sent.needs) for each in nodes):
+                able = sum(_has(each, sent.needs) for each in nodes)
+                if able < sent.task.job.devices.machines:
                     self._ray.cancel(generator, force=True)
                     self._again(generator, "no node that it needs is left")
 
@@ -139,12 +161,12 @@ class _Cluster:
         try:
             told = _told.decode(self._ray.get(next(generator)))
         except StopIteration:
-            self._sent.pop(generator, None)
+            self._forget(generator)
         except errors.OutOfMemoryError as error:
-            del self._sent[generator]
+            self._forget(generator)
             self._tell(without_result(task, "out-of-memory", str(error)))
         except errors.RayTaskError as error:
-            del self._sent[generator]
+            self._forget(generator)
             self._tell(without_result(task, "error", str(error.cause or error)))
         except errors.RayError as error:
             self._again(generator, str(error).partition(".")[0])
@@ -153,13 +175,16 @@ class _Cluster:
                 Path(task.log).parent.mkdir(parents=True, exist_ok=True)
                 Path(task.log).write_text(told.text)
                 return
+            if isinstance(told, _Lost):
+                self._again(generator, told.reason)
+                return
             if isinstance(told, Ended):
-                del self._sent[generator]
+                self._forget(generator)
             self._tell(told)
 
     def _again(self, generator: Any, reason: str) -> None:
         """Give the task to another node, unless too many were lost with it."""
-        sent = self._sent.pop(generator)
+        sent = self._forget(generator)
         trial = sent.task.job.trial
         if sent.attempt < ATTEMPTS:
             self._tell(Note(text=f"{trial.engine} {trial.short_id} goes to another node: {reason}"))
@@ -179,9 +204,13 @@ def _needs(devices: Devices, nodes: list[dict[str, float]]) -> dict[str, float] 
     cpus, gpus = max(((each.get("CPU", 0), each.get("GPU", 0)) for each in fitting), default=(0, 0))
     if not cpus:
         return f"no node of the Ray cluster has {devices}"
-    if devices.kind == "cpu":
-        return {"CPU": cpus, "GPU": 0}
-    return {"CPU": cpus * devices.count // gpus, "GPU": devices.count}
+    needs = {"CPU": cpus, "GPU": 0.0}
+    if devices.kind == "gpu":
+        needs = {"CPU": cpus * devices.count // gpus, "GPU": devices.count}
+    able = sum(_has(each, needs) for each in nodes)
+    if able < devices.machines:
+        return f"the Ray cluster has {able} of the nodes that {devices} takes"
+    return needs
 
 
 def _has(node: dict[str, float], needs: dict[str, float]) -> bool:
@@ -194,25 +223,39 @@ class _Log(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-_told: msgspec.json.Decoder[AnyHappening | _Log] = msgspec.json.Decoder(AnyHappening | _Log)
+class _Lost(msgspec.Struct, frozen=True, tag=True):
+    """Another of the trial's nodes is gone."""
+
+    reason: str
 
 
-def _on_node(task: bytes, omp: str | None) -> Iterator[bytes]:
+_told: msgspec.json.Decoder[AnyHappening | _Log | _Lost] = msgspec.json.Decoder(
+    AnyHappening | _Log | _Lost
+)
+
+
+def _within(group: Any, number: int) -> dict[str, Any]:
+    """Options of a task on a trial's machine of that number; none without a group."""
+    if group is None:
+        return {}
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, number)}
+
+
+def _on_node(task: bytes, omp: str | None, group: Any) -> Iterator[bytes]:
     """Runs on a node, as a task: whatever happens, and before the end the log.
 
     The trial is followed in a thread of its own, so that a generator can hand out what it
     tells; both block until there is something.
     """
-    # Ray sets it to a task's processors, which would steer the frameworks.
-    os.environ.pop(_OMP, None)
-    if omp is not None:
-        os.environ[_OMP] = omp
-    told: queue.SimpleQueue[AnyHappening | BaseException | None] = queue.SimpleQueue()
+    _put_back(omp)
+    told: queue.SimpleQueue[AnyHappening | _Lost | BaseException | None] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "worker.log"
         given = msgspec.json.decode(task, type=Task)
         follower = threading.Thread(
-            target=_follow, args=(msgspec.structs.replace(given, log=str(log)), told)
+            target=_follow, args=(msgspec.structs.replace(given, log=str(log)), omp, group, told)
         )
         follower.start()
         while (happening := told.get()) is not None:
@@ -225,10 +268,71 @@ def _on_node(task: bytes, omp: str | None) -> Iterator[bytes]:
         follower.join()
 
 
-def _follow(task: Task, told: "queue.SimpleQueue[AnyHappening | BaseException | None]") -> None:
+def _put_back(omp: str | None) -> None:
+    """Ray sets it to a task's processors, which would steer the frameworks."""
+    os.environ.pop(_OMP, None)
+    if omp is not None:
+        os.environ[_OMP] = omp
+
+
+def _follow(
+    task: Task,
+    omp: str | None,
+    group: Any,
+    told: "queue.SimpleQueue[AnyHappening | _Lost | BaseException | None]",
+) -> None:
     try:
-        node.run(task, told.put)
+        if group is None:
+            node.run(task, told.put)
+        else:
+            told.put(_over_machines(task, omp, group, told.put))
     except BaseException as error:
         told.put(error)
     else:
         told.put(None)
+
+
+def _over_machines(task: Task, omp: str | None, group: Any, tell: Tell) -> Ended | _Lost:
+    """Run this node's part of a trial, the first, and have the other nodes run theirs."""
+    ray = extra("ray", "ray")
+
+    def on(number: int, function: Any) -> Any:
+        cpus = {"num_cpus": group.bundle_specs[number]["CPU"]}
+        gpus = {"num_gpus": group.bundle_specs[number].get("GPU", 0)}
+        return ray.remote(function).options(**cpus, **gpus, **_within(group, number), max_retries=0)
+
+    def elsewhere(part: Task, stop: int) -> Outcome:
+        assert part.job.meeting is not None
+        there = on(part.job.meeting.number, _on_machine).remote(msgspec.json.encode(part), omp)
+        threading.Thread(target=_cancel, args=(there, stop), daemon=True).start()
+        return msgspec.json.decode(ray.get(there), type=Outcome)
+
+    others = range(1, task.job.devices.machines)
+    try:
+        there = ray.get([on(number, _address).remote() for number in others])
+        return node.lead(task, (_address(), *there), elsewhere, tell)
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        return _Lost(str(error).partition(".")[0])
+
+
+def _address() -> str:
+    """Of this node, with a port that nobody listens on."""
+    host = extra("ray", "ray").util.get_node_ip_address()
+    return f"{host}:{machines.free_ports(host, 1)[0]}"
+
+
+def _on_machine(task: bytes, omp: str | None) -> bytes:
+    """Runs on a trial's further nodes, as a task: its outcome."""
+    _put_back(omp)
+    given = msgspec.json.decode(task, type=Task)
+    with tempfile.TemporaryDirectory() as scratch:
+        own = msgspec.structs.replace(given, log=str(Path(scratch) / "worker.log"))
+        return msgspec.json.encode(node.outcome(own))
+
+
+def _cancel(there: Any, stop: int) -> None:
+    """End another node's task once the descriptor can be read."""
+    select.select([stop], [], [])
+    extra("ray", "ray").cancel(there, force=True)

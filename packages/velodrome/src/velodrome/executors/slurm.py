@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from velodrome.devices import Devices
 from velodrome.errors import UserError
-from velodrome.executors import node
+from velodrome.executors import here, node, shared_folder
 from velodrome.executors.base import (
     AnyHappening,
     Ended,
@@ -90,15 +91,15 @@ class Slurm(Executor):
 
     def _send(self, task: Task, attempt: int, executor: Any, tell: Tell) -> list[_Sent]:
         devices = task.job.devices
-        if devices.indices:
-            reason = (
-                f"{devices} names GPUs by number, which Slurm chooses: write gpu:{devices.count}"
-            )
+        if reason := self._unsupported(devices):
             tell(without_result(task, "unsupported", reason))
             return []
         told = Path(executor.folder) / f"{Path(task.log).stem}-{attempt}.jsonl"
         told.parent.mkdir(parents=True, exist_ok=True)
         told.unlink(missing_ok=True)
+        if devices.machines > 1:
+            shutil.rmtree(_meeting(told), ignore_errors=True)
+            _meeting(told).mkdir()
         minutes = int(task.timeout // 60) + _PREPARE
         executor.update_parameters(**self._parameters(devices, minutes))
         job = executor.submit(_on_node, msgspec.json.encode(task), str(told))
@@ -110,8 +111,20 @@ class Slurm(Executor):
         except RuntimeError as error:
             raise UserError(f"no Slurm here: {error}") from None
 
+    def _unsupported(self, devices: Devices) -> str | None:
+        if not devices.indices:
+            return None
+        return f"{devices} names GPUs by number, which Slurm chooses: write gpu:{devices.count}"
+
     def _parameters(self, devices: Devices, minutes: int) -> dict[str, Any]:
-        wanted: dict[str, Any] = {"job_name": "velodrome", "time": minutes, "nodes": 1}
+        wanted: dict[str, Any] = {
+            "job_name": "velodrome",
+            "time": minutes,
+            "nodes": devices.machines,
+            "ntasks_per_node": 1,
+            # A machine that is lost takes the trial with it.
+            "srun_args": ["--kill-on-bad-exit=1"],
+        }
         if self._place:
             wanted["partition"] = self._place
         if devices.kind == "cpu":
@@ -150,15 +163,24 @@ class Local(Slurm):
     def _executor(self, own: Path) -> Any:
         return self._submitit.LocalExecutor(folder=own)
 
+    def _unsupported(self, devices: Devices) -> str | None:
+        return super()._unsupported(devices) or here.not_played(devices)
+
     def _parameters(self, devices: Devices, minutes: int) -> dict[str, Any]:
-        return {"timeout_min": minutes, "gpus_per_node": len(devices.gpus)}
+        return {
+            "timeout_min": minutes,
+            "gpus_per_node": len(devices.gpus),
+            # This machine plays all that the trial has.
+            "tasks_per_node": devices.machines,
+        }
 
 
 EXECUTORS = (Slurm, Local)
 
 
 def _on_node(task: bytes, told: str) -> None:
-    """Runs in a job: whatever happens is added to the file, a line each."""
+    """Runs in a job, once on each machine: whatever happens is added to the file, a line each."""
+    given = msgspec.json.decode(task, type=Task)
     with open(told, "ab", buffering=0) as file:
 
         def tell(happening: AnyHappening) -> None:
@@ -166,7 +188,16 @@ def _on_node(task: bytes, told: str) -> None:
             if isinstance(happening, Ended):
                 os.fsync(file.fileno())
 
-        node.run(msgspec.json.decode(task, type=Task), tell)
+        if given.job.devices.machines == 1:
+            node.run(given, tell)
+        else:
+            number = extra("submitit", "slurm").JobEnvironment().global_rank
+            shared_folder.run(given, number, _meeting(Path(told)), tell)
+
+
+def _meeting(told: Path) -> Path:
+    """The folder in which a trial's machines find each other."""
+    return told.with_suffix("")
 
 
 def _new(path: Path, read: dict[Path, int]) -> list[AnyHappening]:

@@ -13,7 +13,7 @@ import numpy as np
 from velodrome import engines, environment, runner, workloads
 from velodrome.devices import Devices
 from velodrome.errors import UserError
-from velodrome.executors import here, local
+from velodrome.executors import here, machines
 from velodrome.executors.base import Outcome
 from velodrome.job import Comparison, Job
 from velodrome.machine import this_machine
@@ -485,7 +485,7 @@ def _outcome(
     trial = job.trial
     engine = engines.registry.get(trial.engine)
     kind = Devices.parse(trial.devices).kind
-    return local.run(
+    return machines.run(
         job,
         environment.ensure(engine.framework, kind, report=report),
         variables={**engine.variables(trial.settings, job.threads), **variables},

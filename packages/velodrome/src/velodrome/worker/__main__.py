@@ -1,6 +1,7 @@
 """Read a job from standard input, do it, answer on a pipe of its own.
 
-Run as `python -m velodrome.worker DESCRIPTOR`. Standard output and error belong to
+Run as `python -m velodrome.worker DESCRIPTOR [NUMBER]`, with a number from 1 on for the further
+processes of a trial that has several on this machine. Standard output and error belong to
 the framework; they cannot corrupt the events.
 """
 
@@ -12,21 +13,21 @@ from collections.abc import Callable
 
 import msgspec
 
-from velodrome import engines, failures, user_code
+from velodrome import engines, failures, lifeline, user_code
 from velodrome.errors import UserError
 from velodrome.job import AnyEvent, Failed, Imported, Job, to_json
 from velodrome.record import FailureKind
-from velodrome.worker import dropout, lifeline, placement
+from velodrome.worker import dropout, placement
 from velodrome.worker.compare import compare
 from velodrome.worker.measure import measure
-from velodrome.worker.ranks import Ranks, rank
+from velodrome.worker.ranks import Ranks, World
 from velodrome.worker.rehearse import rehearse
 from velodrome.worker.start import Emit
 
 
 def main() -> int:
     """Do the job; exit status 0 if it came to its end, else 1."""
-    events = int(sys.argv[1])
+    events, number = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     os.set_inheritable(events, False)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     lifeline.hold(sys.stdin.fileno())
@@ -35,23 +36,26 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_AS, (job.memory_limit, job.memory_limit))
 
     imported = False
-    number = rank()
+    processes = engines.registry.get(job.trial.engine).processes(job.trial)
+    world = World(job, processes)
 
     def emit(event: AnyEvent) -> None:
         nonlocal imported
         imported = imported or isinstance(event, Imported)
-        # The first process tells of the progress of all, each of its own failure.
+        # A machine's first process tells of the progress of all there, each of its own failure.
         if number == 0 or isinstance(event, Failed):
-            os.write(events, to_json(event))
+            stamped = msgspec.structs.replace(
+                event, rank=world.first + number, world_size=world.size
+            )
+            os.write(events, to_json(stamped))
 
     def lost(failure: Failed) -> None:
-        emit(failure)
+        os.write(events, to_json(failure))
         _leave(1)
 
     ranks = None
-    processes = engines.registry.get(job.trial.engine).processes(job.trial)
     if processes > 1 and number == 0:
-        ranks = Ranks(job, processes, events, lost)
+        ranks = Ranks(job, world, events, lost)
     try:
         _task(job)(job, emit)
     except Exception as error:
@@ -61,7 +65,7 @@ def main() -> int:
             kind = "import"
         if ranks:
             ranks.settle()
-        emit(Failed(kind=kind, reason=reason, rank=number, world_size=processes))
+        emit(Failed(kind=kind, reason=reason))
         return 1
     if ranks:
         ranks.wait()

@@ -9,7 +9,7 @@ from velodrome.engines.base import Engine, Order
 from velodrome.failures import Diverged
 from velodrome.job import Answered, Comparison, Finished, Job
 from velodrome.record import Memory
-from velodrome.worker import memory, randomness
+from velodrome.worker import answer, memory, randomness
 from velodrome.worker.placement import placement
 from velodrome.worker.start import Emit, start
 from velodrome.workloads.graph import Weights
@@ -128,4 +128,4 @@ def _write(
     arrays: dict[str, Any] = {f"value/{name}": value for name, value in quantities.items()}
     arrays |= {f"noise/{name}": np.array(value) for name, value in noise.items()}
     arrays["repeatable"] = np.array(repeatable)
-    np.savez(path, **arrays)
+    answer.write(path, **arrays)

@@ -1,6 +1,5 @@
 """Build a user's model once, keep its initial weights, and try a step of it."""
 
-import os
 import time
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from velodrome import datasets, engines
 from velodrome.job import Answered, Built, Finished, Imported, Job
 from velodrome.record import Memory
-from velodrome.worker import memory
+from velodrome.worker import answer, memory
 from velodrome.worker.placement import placement
 from velodrome.worker.start import Emit, arrays
 
@@ -39,9 +38,7 @@ def rehearse(job: Job, emit: Emit) -> None:
     engine.train(np.arange(job.trial.batch_size), engine.learning_rate(1))
     engine.evaluate()
 
-    half_written = f"{job.model.weights}.{os.getpid()}.npz"
-    np.savez(half_written, **weights)
-    os.replace(half_written, job.model.weights)
+    answer.write(job.model.weights, **weights)
     emit(Answered())
     held = Memory(imported=imported, peak=memory.peak())
     emit(Finished(memory=held, placement=placement()))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from velodrome import datasets, engines
@@ -11,6 +12,7 @@ from velodrome.datasets.base import Split
 from velodrome.engines.base import Engine, Inputs, Labels
 from velodrome.failures import Unsupported
 from velodrome.job import AnyEvent, Built, Imported, Job
+from velodrome.record import Ledger
 from velodrome.worker import memory, randomness
 
 Emit = Callable[[AnyEvent], None]
@@ -53,8 +55,17 @@ def start(job: Job, emit: Emit) -> Started:
     engine.load_training(x, y)
     engine.load_validation(*arrays(data.validation))
     engine.set_weights(randomness.initial_weights(job))
-    emit(Built(seconds=time.perf_counter() - begin, ledger=engine.ledger()))
+    emit(Built(seconds=time.perf_counter() - begin, ledger=_ledger(engine)))
     return Started(engine, x, y, len(data.validation.y), imported)
+
+
+def _ledger(engine: Engine) -> Ledger:
+    """The engine's own, with the machines of a trial that has several."""
+    ledger, meeting = engine.ledger(), engine.job.meeting
+    if meeting is None:
+        return ledger
+    note = f"one of {len(meeting.hosts)} machines, at {', '.join(meeting.hosts)}"
+    return msgspec.structs.replace(ledger, notes=(*ledger.notes, note))
 
 
 def _check_last_batch(job: Job, samples: int, replicas: int) -> None:
