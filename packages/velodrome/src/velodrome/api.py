@@ -75,8 +75,7 @@ class Results:
         """The report's figures, by the names of their files, as matplotlib's objects."""
         from velodrome.drawing.figure import figure
 
-        charts = figures.named(figures.charts(self._by_engine))
-        return {name: figure(chart) for name, chart in charts.items()}
+        return {name: figure(chart) for name, chart in figures.named(self._by_engine)}
 
     def __repr__(self) -> str:
         return self.answer

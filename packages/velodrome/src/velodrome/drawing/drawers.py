@@ -1,6 +1,5 @@
 """Figures drawn in processes of their own, while the rest of a report is made."""
 
-from collections.abc import Mapping
 from concurrent.futures import Future
 from io import BytesIO
 from pathlib import Path
@@ -27,23 +26,16 @@ class Drawers:
         self._pool = helpers(number)
         self._begun: list[Future[None]] = [self._pool.submit(_load) for _ in range(number)]
 
-    def draw(self, charts: Mapping[str, Chart], folder: Path) -> list[Path]:
-        """Begin to draw each chart as SVG and as PNG.
-
-        Args:
-            charts: by the name of their files.
-            folder: where these go; made if it is not there.
+    def draw(self, chart: Chart, folder: Path, name: str) -> list[Path]:
+        """Begin to draw a chart as SVG and as PNG.
 
         Returns:
             The files that will be there.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        files: list[Path] = []
-        for name, chart in charts.items():
-            both = folder / f"{name}.svg", folder / f"{name}.png"
-            self._begun.append(self._pool.submit(_write, chart, *both))
-            files += both
-        return files
+        both = [folder / f"{name}.svg", folder / f"{name}.png"]
+        self._begun.append(self._pool.submit(_write, chart, *both))
+        return both
 
     def __enter__(self) -> "Drawers":
         return self

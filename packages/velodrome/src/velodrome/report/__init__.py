@@ -103,8 +103,10 @@ def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summ
     """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
     with no_collection(), Drawers() as drawers:
         measured, groups, by_engine = read(folders, selection)
-        charts = figures.charts(by_engine)
-        drawn = drawers.draw(figures.named(charts), out / "figures")
+        charts, drawn = [], []
+        for name, chart in figures.named(by_engine):
+            charts.append(chart)
+            drawn += drawers.draw(chart, out / "figures", name)
         csv = results_csv.text(measured)
         (out / "results.csv").write_text(csv, newline="")
         found = findings.findings(by_engine)

@@ -40,22 +40,21 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 def charts(groups: Iterable[Group]) -> list[Chart]:
     """Every figure of a ranking, in the order of `KINDS`."""
+    return [chart for _, chart in named(groups)]
+
+
+def named(groups: Iterable[Group]) -> Iterator[tuple[str, Chart]]:
+    """The same, each as soon as it is made, with the name of its files.
+
+    A name has the kind, the workload, and what tells the figure from its like.
+    """
     rows = [row for group in groups for row in group.rows if row.processes]
-    return [chart for kind in KINDS for chart in kind.build(rows)]
-
-
-def named(charts: Iterable[Chart]) -> dict[str, Chart]:
-    """Charts by the name of their files: kind, workload, what tells each from its like."""
-    found = {}
-    by_kind: dict[str, list[Chart]] = {}
-    for chart in charts:
-        by_kind.setdefault(chart.kind, []).append(chart)
-    for kind, alike in by_kind.items():
+    for kind in KINDS:
+        alike = kind.build(rows)
         for chart, own in zip(alike, differing(each.shared for each in alike), strict=True):
             parts = {"workload": chart.shared.get("workload", ""), **own}
-            name = "-".join([kind, *filter(None, parts.values())])
-            found[re.sub(r"[^a-z0-9.]+", "-", name.lower())] = chart
-    return found
+            name = "-".join([kind.name, *filter(None, parts.values())])
+            yield re.sub(r"[^a-z0-9.]+", "-", name.lower()), chart
 
 
 def _throughput(rows: Sequence[Row]) -> list[Chart]:
