@@ -25,7 +25,7 @@ def command(
     dataset: Annotated[
         str, typer.Option("--dataset", "--data", help="Where the batches come from.")
     ] = "synthetic",
-    devices: Annotated[str | None, typer.Option(help="Such as cpu, gpu.")] = None,
+    devices: Annotated[str | None, typer.Option(help="Such as cpu, cpu:2, gpu, 2xcpu.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
     settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,
     recipe: Annotated[
