@@ -19,6 +19,7 @@ from velodrome.job import Comparison, Job
 from velodrome.machine import this_machine
 from velodrome.parity import deviation, dropout, kernels, verdict
 from velodrome.parity.deviation import (
+    ALLOWANCE,
     EPSILON,
     PATIENCE,
     Deviation,
@@ -60,8 +61,9 @@ Report = Callable[[str], None]
 # Samples a step; fewer where a layer gives more values than this for each of them.
 _SAMPLES, _FEW, _LARGE = 16, 4, 2**18
 
-# The unsteadiness from which steps are made shorter, how much at a time, and how often at most.
-_UNSTEADY = 1e-3
+# The unsteadiness from which steps are made shorter: half of all tolerances would be as large as
+# what is compared. How much shorter at a time, and how often at most.
+_UNSTEADY = 1.0 / ALLOWANCE
 _SHORTER = 16.0
 _TIMES = 4
 
@@ -248,10 +250,12 @@ def _drawn(job: Job, draw: int, folder: Path) -> Job:
     return _comparing(msgspec.structs.replace(job, trial=trial), job.comparison, folder)
 
 
-def _at(job: Job, learning_rate: float) -> Job:
-    """The comparison in steps of that size."""
+def _at(job: Job, learning_rate: float, epsilon: float | None = None) -> Job:
+    """The comparison in steps of that size; with weights off by that, if not by the dtype's."""
     assert job.comparison is not None
     comparison = msgspec.structs.replace(job.comparison, learning_rate=learning_rate)
+    if epsilon is not None:
+        comparison = msgspec.structs.replace(comparison, epsilon=epsilon)
     return msgspec.structs.replace(job, comparison=comparison)
 
 
@@ -293,48 +297,82 @@ class _References:
         problems = []
         for name in names:
             try:
-                found = self._answer(name, job, rate, dtype)
-                for _ in range(0 if answers else _TIMES):
-                    if unsteadiness(found) < _UNSTEADY:
-                        break
-                    rate /= _SHORTER
-                    found = self._answer(name, job, rate, dtype)
+                if answers:
+                    answers[name] = self._exact(name, job, rate, dtype)
+                else:
+                    answers[name], rate = self._steady(name, job, rate, dtype)
             except UserError as error:
                 problems.append(str(error))
                 if job.model is None:
                     break
                 continue
-            answers[name] = found
             if len(answers) == 2:
                 return _agreed(answers, job, rate, dtype)
         return _Reference({}, dtype, rate, "; ".join(problems))
 
-    def _answer(
-        self, name: str, job: Job, learning_rate: float, dtype: DType
-    ) -> Mapping[str, Quantity]:
+    def _steady(
+        self, name: str, job: Job, rate: float, dtype: DType
+    ) -> tuple[Mapping[str, Quantity], float]:
+        """The first reference, in steps that an epsilon of float32 does not lead elsewhere.
+
+        Float64 does not show where float32 tips a decision (the sign at a ReLU, the largest of a
+        pool), and in a deep network it always tips some. So it is asked what becomes of the
+        problem where the weights are off by as much as float32 would have them.
+
+        Raises:
+            UserError: it fails.
+        """
+        for remaining in reversed(range(_TIMES + 1)):
+            moved = self._answer(name, job, rate, dtype, "float32")
+            coarser = {
+                each: Quantity(value, noise, noise) for each, (value, noise, _) in moved.items()
+            }
+            if unsteadiness(coarser) < _UNSTEADY or not remaining:
+                break
+            rate /= _SHORTER
+        exact = self._exact(name, job, rate, dtype)
+        return {
+            each: Quantity(value, noise, coarser[each].noise)
+            for each, (value, noise, _) in exact.items()
+        }, rate
+
+    def _exact(self, name: str, job: Job, rate: float, dtype: DType) -> Mapping[str, Quantity]:
         """What an engine finds, with the noise that float64 would have.
 
         Raises:
             UserError: it fails.
         """
-        self._report(f"  reference: {name} in {dtype}, learning rate {learning_rate:g}")
+        finer = EPSILON["float64"] / EPSILON[dtype]
+        return {
+            each: Quantity(value, noise * finer)
+            for each, (value, noise, _) in self._answer(name, job, rate, dtype, dtype).items()
+        }
+
+    def _answer(
+        self, name: str, job: Job, learning_rate: float, dtype: DType, off: DType
+    ) -> Mapping[str, Quantity]:
+        """What an engine finds, with its noise where weights are off by an epsilon of `off`.
+
+        Raises:
+            UserError: it fails.
+        """
+        self._report(
+            f"  reference: {name} in {dtype}, learning rate {learning_rate:g}, weights off by an "
+            f"epsilon of {off}"
+        )
         trial = msgspec.structs.replace(
             job.trial, engine=name, devices="cpu", dtype=dtype, settings="tuned"
         )
         assert job.comparison is not None
         asked = _comparing(msgspec.structs.replace(job, trial=trial), job.comparison, self._folder)
-        asked = _at(asked, learning_rate)
+        asked = _at(asked, learning_rate, EPSILON[off])
         try:
             answer = _run(asked, self._folder, self._timeout, self._report)
         except UserError as error:
             raise UserError(f"{name} in {dtype}: {error}") from None
         if answer.outcome.kind is not None:
             raise UserError(f"{name} in {dtype}: {answer.outcome.reason}")
-        finer = EPSILON["float64"] / EPSILON[dtype]
-        return {
-            each: Quantity(value, noise * finer)
-            for each, (value, noise) in answer.quantities.items()
-        }
+        return answer.quantities
 
 
 def _agreed(
@@ -366,8 +404,8 @@ def _moved(quantities: Mapping[str, Quantity]) -> float:
 def _noisier(first: Mapping[str, Quantity], second: Mapping[str, Quantity]) -> dict[str, Quantity]:
     """The first's quantities, each with the larger of both noises."""
     return {
-        name: Quantity(value, max(noise, second[name].noise))
-        for name, (value, noise) in first.items()
+        name: Quantity(value, max(noise, second[name].noise), coarser)
+        for name, (value, noise, coarser) in first.items()
     }
 
 

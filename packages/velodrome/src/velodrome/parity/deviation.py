@@ -29,6 +29,9 @@ ALLOWANCE = 64.0
 # tolerance would grow with the very fault that it is to catch.
 PATIENCE = 1000.0
 
+# The largest error of what is not zero, whatever the noise, relative to its size.
+MOST = 0.25
+
 # Relative noise of float64 at which the reference is nothing but noise: zero, in exact arithmetic.
 _NOTHING = 1e-2
 
@@ -39,10 +42,13 @@ class Quantity(NamedTuple):
     Attributes:
         value: the numbers, of any shape.
         noise: 2-norm of what rounding does to them, as the worker found.
+        coarser: of a reference, 2-norm of what it does to them that every weight is off by an
+            epsilon of float32.
     """
 
     value: npt.NDArray[np.float64]
     noise: float
+    coarser: float = 0.0
 
 
 class Deviation(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +61,7 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
         error: distance from the reference.
         noise: what rounding does to it in this engine.
         tolerance: the largest error at which the engine is at parity.
-        limit: the largest tolerance that still proves something.
+        limit: the largest noise that arithmetic explains.
     """
 
     quantity: str
@@ -66,8 +72,8 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def vague(self) -> bool:
-        """Whether the engine's own noise is so large that it may be the fault itself."""
-        return self.tolerance > self.limit
+        """Whether the engine's own noise, and its error, are so large that they may be a fault."""
+        return min(self.noise, self.error) > self.limit
 
     @property
     def excess(self) -> float:
@@ -76,8 +82,8 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def vagueness(self) -> float:
-        """Tolerance over limit."""
-        return self.tolerance / self.limit
+        """What the noise explains of the error, over what arithmetic does."""
+        return min(self.noise, self.error) / self.limit
 
     @property
     def kind(self) -> str:
@@ -129,15 +135,15 @@ def _deviation(
     # Nothing can be told closer than to an epsilon.
     epsilon = EPSILON[dtype]
     own = reference.noise / scale
-    limit = ALLOWANCE * PATIENCE * max(foretold(own, dtype), epsilon)
-    # What is not zero has to be told from zero.
-    limit = limit if own > _NOTHING else min(limit, 1.0)
+    coarser = reference.coarser / scale * epsilon / EPSILON["float32"]
+    tolerance = ALLOWANCE * max(noise, epsilon)
     return Deviation(
         quantity=name,
         error=error,
         noise=noise,
-        tolerance=ALLOWANCE * max(noise, epsilon),
-        limit=limit,
+        # What is not zero has to be told from zero.
+        tolerance=tolerance if own > _NOTHING else min(tolerance, MOST),
+        limit=PATIENCE * max(foretold(own, dtype), coarser, epsilon),
     )
 
 
@@ -150,16 +156,16 @@ def foretold(noise: float, dtype: DType) -> float:
 
 
 def unsteadiness(reference: Mapping[str, Quantity]) -> float:
-    """Median of the relative noise that float32 has in the updates, as float64 foretells it.
+    """Median of the relative change of the updates, where weights are off by a float32's epsilon.
 
     Near one, the steps go wherever rounding takes them, and nothing can be compared.
     """
     noises = [
-        noise / scale
-        for name, (value, noise) in reference.items()
-        if name.startswith("update of ") and (scale := float(np.linalg.norm(value)))
+        each.coarser / scale
+        for name, each in reference.items()
+        if name.startswith("update of ") and (scale := float(np.linalg.norm(each.value)))
     ]
-    return foretold(float(np.median(noises)), "float32")
+    return float(np.median(noises))
 
 
 def differences(found: Mapping[str, Quantity], reference: Mapping[str, Quantity]) -> str:

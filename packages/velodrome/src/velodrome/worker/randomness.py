@@ -25,11 +25,15 @@ def initial_weights(job: Job) -> Weights:
 def telling_weights(job: Job) -> Weights:
     """Weights to compare engines from: as `initial_weights`, but no array is constant.
 
-    Where biases are zero and scales one, an engine that forgets them goes unnoticed.
+    Where biases are zero and scales one, an engine that forgets them goes unnoticed. What a
+    normalisation adds is larger, so that fewer ReLUs behind it are near zero: deep networks with
+    batch normalisation magnify rounding from layer to layer else (`docs/parity.md`).
     """
     rng = generator(job.trial, 2)
+    ranges = {"beta": (0.4, 0.8)}
     return {
-        name: array + rng.uniform(0.05, 0.15, array.shape).astype("f4")
+        name: array
+        + rng.uniform(*ranges.get(name.rpartition("/")[2], (0.05, 0.15)), array.shape).astype("f4")
         if array.dtype.kind == "f" and array.size and not np.ptp(array)
         else array
         for name, array in initial_weights(job).items()
