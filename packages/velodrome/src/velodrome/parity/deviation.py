@@ -29,7 +29,8 @@ ALLOWANCE = 64.0
 # tolerance would grow with the very fault that it is to catch.
 PATIENCE = 1000.0
 
-# The largest error of what is not zero, whatever the noise, relative to its size.
+# The largest error of what is not zero, whatever the noise, relative to its size; in bfloat16 what
+# the allowance makes of an epsilon is more.
 MOST = 0.25
 
 # Relative noise of float64 at which the reference is nothing but noise: zero, in exact arithmetic.
@@ -136,13 +137,14 @@ def _deviation(
     epsilon = EPSILON[dtype]
     own = reference.noise / scale
     coarser = reference.coarser / scale * epsilon / EPSILON["float32"]
-    tolerance = ALLOWANCE * max(noise, epsilon)
+    least = ALLOWANCE * epsilon
+    tolerance = max(ALLOWANCE * noise, least)
     return Deviation(
         quantity=name,
         error=error,
         noise=noise,
         # What is not zero has to be told from zero.
-        tolerance=tolerance if own > _NOTHING else min(tolerance, MOST),
+        tolerance=tolerance if own > _NOTHING else min(tolerance, max(MOST, least)),
         limit=PATIENCE * max(foretold(own, dtype), coarser, epsilon),
     )
 
