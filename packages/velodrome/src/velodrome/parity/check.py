@@ -298,7 +298,7 @@ class _References:
         for name in names:
             try:
                 if answers:
-                    answers[name] = self._exact(name, job, rate, dtype)
+                    answers[name] = _finer(self._answer(name, job, rate, dtype, dtype), dtype)
                 else:
                     answers[name], rate = self._steady(name, job, rate, dtype)
             except UserError as error:
@@ -330,23 +330,11 @@ class _References:
             if unsteadiness(coarser) < _UNSTEADY or not remaining:
                 break
             rate /= _SHORTER
-        exact = self._exact(name, job, rate, dtype)
+        exact = moved if dtype == "float32" else self._answer(name, job, rate, dtype, dtype)
         return {
             each: Quantity(value, noise, coarser[each].noise)
-            for each, (value, noise, _) in exact.items()
+            for each, (value, noise, _) in _finer(exact, dtype).items()
         }, rate
-
-    def _exact(self, name: str, job: Job, rate: float, dtype: DType) -> Mapping[str, Quantity]:
-        """What an engine finds, with the noise that float64 would have.
-
-        Raises:
-            UserError: it fails.
-        """
-        finer = EPSILON["float64"] / EPSILON[dtype]
-        return {
-            each: Quantity(value, noise * finer)
-            for each, (value, noise, _) in self._answer(name, job, rate, dtype, dtype).items()
-        }
 
     def _answer(
         self, name: str, job: Job, learning_rate: float, dtype: DType, off: DType
@@ -373,6 +361,12 @@ class _References:
         if answer.outcome.kind is not None:
             raise UserError(f"{name} in {dtype}: {answer.outcome.reason}")
         return answer.quantities
+
+
+def _finer(found: Mapping[str, Quantity], dtype: DType) -> dict[str, Quantity]:
+    """With the noise that float64 would have."""
+    times = EPSILON["float64"] / EPSILON[dtype]
+    return {name: Quantity(value, noise * times) for name, (value, noise, _) in found.items()}
 
 
 def _agreed(
