@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -174,6 +175,15 @@ def test_what_submitit_loses_again_and_again_is_a_row(
     assert "3 jobs lost" in record.failure.reason
 
 
+@pytest.fixture
+def in_background() -> Iterator[None]:
+    """As what a shell has started in its background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_background")
 @pytest.mark.parametrize(
     ("name", "library"), [("local", "velodrome"), ("submitit-local", "submitit"), ("ray", "ray")]
 )

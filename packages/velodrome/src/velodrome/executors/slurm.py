@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,6 +160,9 @@ class Local(Slurm):
         if place or jobs not in (None, 1):
             raise UserError("submitit-local is this machine, one trial at a time")
         super().__init__(place, 1)
+        # submitit ends a job by SIGINT, which all that a shell's background starts ignores.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _executor(self, own: Path) -> Any:
         return self._submitit.LocalExecutor(folder=own)
