@@ -61,12 +61,14 @@ def test_two_machines_of_two_devices_train_what_one_device_trains(
 def test_a_lost_machine_ends_its_trial_and_leaves_nothing(
     engine: str, number: int, digits: PreparedData, tmp_path: Path
 ) -> None:
+    # Another test's browser may still be open.
+    others = set(psutil.Process().children(recursive=True))
     all_of_it: list[psutil.Process] = []
     ports: set[int] = set()
 
     def kill(event: AnyEvent) -> None:
         if isinstance(event, FirstStep):
-            all_of_it.extend(psutil.Process().children(recursive=True))
+            all_of_it.extend(set(psutil.Process().children(recursive=True)) - others)
             for each in all_of_it:
                 listening = (one for one in each.net_connections("tcp") if one.status == "LISTEN")
                 ports.update(one.laddr.port for one in listening)
