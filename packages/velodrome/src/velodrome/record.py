@@ -3,6 +3,7 @@
 Times are in seconds, memory in bytes, accuracies between 0 and 1.
 """
 
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -32,7 +33,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
             model that does not measure it.
         validation_loss: mean cross-entropy over the validation data.
         validation_accuracy: share of validation samples told right, or None.
-        joules: spent while training, by meter (`package-0`, `gpu-0`); empty where none is read.
+        joules: spent while training, by meter (`package-0`, `gpu-0`); None where none is read.
     """
 
     train_seconds: float
@@ -44,7 +45,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
     accuracy: float | None
     validation_loss: float
     validation_accuracy: float | None
-    joules: dict[str, float] = {}
+    joules: dict[str, float] | None = None
 
 
 class Clocks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -243,12 +244,55 @@ def decode(line: bytes) -> Record:
 
 
 def decode_all(lines: bytes | memoryview) -> list[Record]:
-    """Read many lines of this form at once.
+    """Read many lines of this form at once; what is the same in several, they share in memory.
 
     Raises:
         msgspec.DecodeError: a line is none, or of an earlier form.
     """
-    return _decoder.decode_lines(lines)
+    return [
+        Record(
+            **dict(zip(_OWN, _own(line), strict=True)),
+            environment=_environments[bytes(line.environment)],
+            machine=_machines[bytes(line.machine)],
+            site=_sites[bytes(line.site)],
+            ledger=_ledgers[bytes(line.ledger)],
+        )
+        for line in _line_decoder.decode_lines(lines)
+    ]
+
+
+class _Shared(dict[bytes, Any]):
+    """Values by their JSON, each decoded once: a hundred thousand records name few machines."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def __missing__(self, text: bytes) -> Any:
+        value = self[text] = self._decode(text)
+        return value
+
+
+_environments = _Shared(dict[str, str])
+_machines = _Shared(Machine)
+_sites = _Shared(Site)
+_ledgers = _Shared(Ledger | None)
+
+_SHARED = ("environment", "machine", "site", "ledger")
+_OWN = tuple(name for name in Record.__struct_fields__ if name not in _SHARED)
+_own = attrgetter(*_OWN)
+_line_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_Line",
+        [
+            (field.name, msgspec.Raw, msgspec.Raw(b"null"))
+            if field.name in _SHARED
+            else (field.name, field.type, field.default)
+            for field in msgspec.structs.fields(Record)
+        ],
+        kw_only=True,
+        gc=False,
+    )
+)
 
 
 def _upgrade(raw: Any) -> Any:

@@ -4,6 +4,7 @@ import fcntl
 import mmap
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -19,6 +20,9 @@ STUDY = "study.yaml"
 MACHINE = "machine.json"
 _LOCK = ".lock"
 
+# Bytes of results that are read at a time: they and what is made of them stay in the cache.
+_PIECE = 2**20
+
 
 def read(folder: Path) -> list[Record]:
     """Every record of a run folder, in the order in which they were made.
@@ -28,19 +32,36 @@ def read(folder: Path) -> list[Record]:
     Raises:
         UserError: there is no such folder, or a line in it is no record.
     """
+    return [record for batch in batches(folder) for record in batch]
+
+
+def batches(folder: Path) -> Iterator[list[Record]]:
+    """The same, some hundred at a time, for those who need not keep them all.
+
+    Raises:
+        UserError: as `read` does, the missing folder at once.
+    """
     path = folder / RESULTS
     try:
         with path.open("rb") as file:
             content = _mapped(file)
     except OSError:
         raise UserError(f"no results in {folder} (looked for {path})") from None
-    whole = memoryview(content)[: _whole(content)]
-    try:
-        return records.decode_all(whole)
-    except msgspec.DecodeError:
-        # A line is of an earlier form, or none at all: one by one, to say which.
-        lines = bytes(whole).splitlines()
-        return [_decoded(line, path, number) for number, line in enumerate(lines, 1)]
+    return _batches(content, path)
+
+
+def _batches(content: bytes | mmap.mmap, path: Path) -> Iterator[list[Record]]:
+    lines, begin, whole = memoryview(content), 0, _whole(content)
+    while begin < whole:
+        end = content.find(b"\n", begin + _PIECE) + 1 or whole
+        try:
+            yield records.decode_all(lines[begin:end])
+        except msgspec.DecodeError:
+            # A line is of an earlier form, or none at all: one by one, to say which.
+            first = content[:begin].count(b"\n") + 1
+            some = content[begin:end].splitlines()
+            yield [_decoded(line, path, number) for number, line in enumerate(some, first)]
+        begin = end
 
 
 def _mapped(file: BinaryIO) -> bytes | mmap.mmap:

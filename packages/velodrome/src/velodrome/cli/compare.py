@@ -64,4 +64,4 @@ def _read(folder: Path) -> "Run":
     from velodrome.report.process import results
 
     with no_collection():
-        return compare.run(results(store.read(folder)))
+        return compare.run(result for batch in store.batches(folder) for result in results(batch))

@@ -22,7 +22,7 @@ class Drawers:
     """
 
     def __init__(self) -> None:
-        number = min(usable_threads(), _MOST)
+        number = min(max(usable_threads() - 1, 1), _MOST)
         self._pool = helpers(number)
         self._begun: list[Future[None]] = [self._pool.submit(_load) for _ in range(number)]
 

@@ -12,7 +12,6 @@ from velodrome.drawing.drawers import Drawers
 from velodrome.garbage import no_collection
 from velodrome.parity.verdict import everywhere, keep
 from velodrome.parity.verdict import read as read_verdicts
-from velodrome.record import Record
 from velodrome.registry import unknown
 from velodrome.report import (
     figures,
@@ -101,6 +100,8 @@ def console(width: int = 120, record: bool = False) -> Console:
 
 def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:
     """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
+    for folder in folders:
+        store.batches(folder)  # Before anything is begun, a folder without results is refused.
     with no_collection(), Drawers() as drawers:
         measured, groups, by_engine = read(folders, selection)
         charts, drawn = [], []
@@ -136,16 +137,21 @@ def read(
     Raises:
         UserError: a folder holds no results, or nothing has the values wanted.
     """
-    records = [record for folder in folders for record in store.read(folder)]
-    if len(folders) > 1:
-        # Of the same trial in two runs, the newest counts.
-        records.sort(key=lambda record: record.started)
-    for field, values in selection.only.items():
-        records = _only(records, field, values)
     target = selection.target
     if target is None:
         target = next((found for folder in folders if (found := _target(folder))), None)
-    measured = results(records, target)
+    # Each batch while it is in the processor's cache.
+    measured = [
+        result
+        for folder in folders
+        for batch in store.batches(folder)
+        for result in results(batch, target)
+    ]
+    if len(folders) > 1:
+        # Of the same trial in two runs, the newest counts.
+        measured.sort(key=lambda result: result.record.started)
+    for field, values in selection.only.items():
+        measured = _only(measured, field, values)
     verdicts = [each for folder in (everywhere(), *folders) for each in read_verdicts(folder)]
     by_engine = summary.groups(measured, target, verdicts=verdicts)
     if selection.by == "engine":
@@ -153,12 +159,15 @@ def read(
     return measured, summary.groups(measured, target, selection.by, verdicts), by_engine
 
 
-def _only(records: list[Record], field: str, values: Sequence[str]) -> list[Record]:
-    known = {str(getattr(record.trial, field)) for record in records}
-    for value in values:
-        if value not in known:
-            raise unknown(field.replace("_", " "), value, known)
-    return [record for record in records if str(getattr(record.trial, field)) in values]
+def _only(measured: list[Result], field: str, values: Sequence[str]) -> list[Result]:
+    def value(result: Result) -> str:
+        return str(getattr(result.record.trial, field))
+
+    known = set(map(value, measured))
+    for wanted in values:
+        if wanted not in known:
+            raise unknown(field.replace("_", " "), wanted, known)
+    return [result for result in measured if value(result) in values]
 
 
 def _target(folder: Path) -> float | None:

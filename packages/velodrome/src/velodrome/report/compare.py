@@ -1,15 +1,15 @@
 """Two run folders against each other: what is comparable, and what is said of it; pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from velodrome.machine import Machine
 from velodrome.report.process import Result
-from velodrome.report.summary import Row, configuration, groups
+from velodrome.report.summary import configuration, configured
 from velodrome.report.words import differing, words
 from velodrome.report.words import line as line_of
-from velodrome.statistics import Comparison, compare, least_processes
+from velodrome.statistics import Comparison, compare, least_processes, median
 from velodrome.trial import Trial
 
 
@@ -17,7 +17,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration on one engine, as one run has it.
 
     Attributes:
-        trial: any of the repeats' trials.
+        trial: that of the last record.
         pins: versions asked for in place of the pinned ones.
         speeds: samples/s of each process that came to its end.
         speed: their median, None if there is none.
@@ -79,29 +79,43 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...]
 
 
-def run(measured: Sequence[Result]) -> Run:
-    """What the results of a run are compared by."""
-    rows = [row for group in groups(measured) for row in group.rows]
-    return Run(
-        sides=tuple(map(_side, rows)),
-        machines=frozenset(result.record.machine for result in measured),
-        versions={
-            result.record.trial.engine: result.record.ledger.versions
-            for result in measured
-            if result.record.ledger
-        },
-    )
+def run(measured: Iterable[Result]) -> Run:
+    """What the results of a run are compared by; of each no more is kept than that."""
+    found: dict[_Configured, dict[int, tuple[float | None, str]]] = {}
+    trials: dict[_Configured, Trial] = {}
+    versions: dict[str, dict[str, str]] = {}
+    for record, figures in measured:
+        key = configured(record)
+        speed = figures.samples_sec if figures else None
+        dtype = record.ledger.dtype if record.ledger else "unknown"
+        found.setdefault(key, {})[record.trial.repeat] = speed, dtype
+        trials[key] = record.trial
+        if record.ledger:
+            versions[record.trial.engine] = record.ledger.versions
+    sides = [_side(key, trials[key], repeats.values()) for key, repeats in found.items()]
+    machines = frozenset(machine for _, _, machine in found)
+    return Run(sides=tuple(sorted(sides, key=_order)), machines=machines, versions=versions)
 
 
-def _side(row: Row) -> Side:
-    ledgers = [record.ledger for record in row.done]
+_Configured = tuple[Trial, str, Machine]
+
+
+def _side(key: _Configured, trial: Trial, repeats: Iterable[tuple[float | None, str]]) -> Side:
+    done = [(speed, dtype) for speed, dtype in repeats if speed is not None]
+    speeds = tuple(speed for speed, _ in done)
     return Side(
-        trial=row.trial,
-        pins=row.pins,
-        speeds=tuple(one.samples_sec for one in row.processes),
-        speed=row.samples_sec,
-        dtypes=frozenset(ledger.dtype if ledger else "unknown" for ledger in ledgers),
+        trial=trial,
+        pins=key[1],
+        speeds=speeds,
+        speed=median(speeds) if speeds else None,
+        dtypes=frozenset(dtype for _, dtype in done),
     )
+
+
+def _order(side: Side) -> tuple[str, str, str, int, float]:
+    """Workload by workload, the fastest first."""
+    trial = side.trial
+    return trial.workload, trial.dataset, trial.devices, trial.batch_size, -(side.speed or 0.0)
 
 
 def match(a: Run, b: Run) -> Match:

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from velodrome.devices import Devices
 from velodrome.report.process import Result, cost
@@ -99,18 +102,44 @@ def write(results: Iterable[Result], path: Path) -> None:
 
 def text(results: Iterable[Result]) -> str:
     """What `write` writes."""
+    tables = ("\r\n".join(_rows(columns)) + "\r\n" for columns in _tables(results))
+    return "".join([",".join(COLUMNS) + "\r\n", *tables])
+
+
+def _rows(columns: Iterable[list[Any]]) -> Iterator[str]:
+    """What `csv` writes, a column at a time: a cell at a time takes three times as long."""
+    return map(",".join, zip(*map(_written, columns), strict=True))
+
+
+def _written(column: list[Any]) -> list[str]:
+    kinds = set(map(type, column))
+    if float in kinds and kinds <= _NUMBERS:
+        return msgspec.json.encode(column)[1:-1].decode().replace("null", "").split(",")
+    cells = ["" if cell is None else str(cell) for cell in column]
+    return [_quoted(cell) for cell in cells] if _SPECIAL.search("".join(cells)) else cells
+
+
+def _quoted(cell: str) -> str:
     file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    writer.writerow(COLUMNS)
-    writer.writerows(lines(results))
-    return file.getvalue()
+    csv.writer(file, lineterminator="").writerow((cell, ""))
+    return file.getvalue()[:-1]
+
+
+_NUMBERS = {float, int, type(None)}
+_SPECIAL = re.compile('[,"\r\n]')
 
 
 def lines(results: Iterable[Result]) -> Iterator[tuple[Any, ...]]:
     """The cells of each result, in the order of `COLUMNS`; None for what was not measured."""
+    for columns in _tables(results):
+        yield from zip(*columns, strict=True)
+
+
+def _tables(results: Iterable[Result]) -> Iterator[Iterable[list[Any]]]:
+    """The columns of some results, then those of the next, in the order of `COLUMNS`."""
     results = iter(results)
     while some := list(islice(results, _TOGETHER)):
-        yield from zip(*_columns(some), strict=True)
+        yield _columns(some)
 
 
 def _columns(results: Sequence[Result]) -> Iterator[list[Any]]:

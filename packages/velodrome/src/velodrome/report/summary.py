@@ -132,11 +132,11 @@ def latest(results: Iterable[Result]) -> list[Result]:
     Records of an older environment or graph are superseded, not mixed with new ones. Those of
     another machine or of other pinned versions stand beside them.
     """
-    newest = {(*_configured(each.record), each.record.trial.repeat): each for each in results}
+    newest = {(*configured(each.record), each.record.trial.repeat): each for each in results}
     return list(newest.values())
 
 
-def _configured(record: Record) -> tuple[Trial, str, Machine]:
+def configured(record: Record) -> tuple[Trial, str, Machine]:
     """What the repeats of a row have in common."""
     return configuration(record.trial), pins(record), record.machine
 
@@ -162,7 +162,7 @@ def groups(
     """
     rows: dict[tuple[Trial, str, Machine], dict[int, Result]] = {}
     for result in results:
-        repeats = rows.setdefault(_configured(result.record), {})
+        repeats = rows.setdefault(configured(result.record), {})
         repeats[result.record.trial.repeat] = result
     together: dict[tuple[Trial, Machine], list[Row]] = {}
     for (trial, _, machine), repeats in rows.items():

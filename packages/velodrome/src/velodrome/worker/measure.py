@@ -82,7 +82,7 @@ def _epoch(started: Started, job: Job, number: int, meters: Meters) -> Epoch:
         accuracy=trained.accuracy,
         validation_loss=validated.loss,
         validation_accuracy=validated.accuracy,
-        joules=joules,
+        joules=joules or None,
     )
 
 
