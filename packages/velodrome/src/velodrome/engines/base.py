@@ -24,6 +24,12 @@ Labels = npt.NDArray[np.int32]
 Order = npt.NDArray[np.int64]
 
 
+LOSS_SCALE = 1024.0
+"""What the loss is multiplied by in float16 before its gradient is taken, and the gradient divided
+by after: else small gradients of activations round to zero (Micikevicius et al., "Mixed Precision
+Training", ICLR 2018). A fixed one, so that all engines train the same."""
+
+
 class Totals(NamedTuple):
     """Means over the samples of a pass.
 
@@ -48,8 +54,8 @@ class Engine(ABC):
         name: what users type.
         framework: the environment it runs in.
         summary: one line for `velodrome list`.
-        dtypes: those that it can train in. In `bfloat16` weights stay float32;
-            products and convolutions take bfloat16.
+        dtypes: those that it can train in. In `bfloat16` and `float16` weights stay float32;
+            products and convolutions take the narrow one.
         no_gpu: why it trains on no GPU; empty if it can.
         own_models: whether it trains Keras models of the user's.
         one_device: why it trains on one device only; empty if several can share each batch.
@@ -179,6 +185,16 @@ class Engine(ABC):
     def arithmetic(self) -> str:
         """The dtype that the framework is told; TF32 is a way to multiply float32."""
         return "float32" if self.job.trial.dtype == "tf32" else self.job.trial.dtype
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether gradients are taken of `LOSS_SCALE` times the loss."""
+        return self.job.trial.dtype == "float16"
+
+    @property
+    def scaling(self) -> tuple[str, ...]:
+        """The same for the ledger."""
+        return (f"loss scaled by {LOSS_SCALE:g}",) if self.scales_loss else ()
 
     def device_memory(self) -> list[int]:
         """Most bytes the framework had allocated on each GPU; empty where it does not tell."""

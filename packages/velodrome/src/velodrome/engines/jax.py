@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from velodrome.engines import libraries
-from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job, Meeting
 from velodrome.machine import usable_cpus
@@ -43,7 +43,7 @@ class Jax(Engine):
     name = "jax"
     framework = "jax"
     summary = "JAX, pure functions under jax.jit"
-    dtypes = ("float32", "tf32", "float64", "bfloat16")
+    dtypes = ("float32", "tf32", "float64", "bfloat16", "float16")
     one_machine = ""
 
     def __init__(self, job: Job) -> None:
@@ -75,10 +75,17 @@ class Jax(Engine):
             loss, correct = _cross_entropy(graph, logits, y)
             return loss, (correct, statistics)
 
+        scale = LOSS_SCALE if self.scales_loss else 1.0
+
+        def scaled(*arguments: Any) -> tuple[Any, Any]:
+            loss, others = losses(*arguments)
+            return loss * scale, (loss, others)
+
         def differentiated(params: Any, statistics: Any, data: Any, index: Any, key: Any) -> Any:
             x, y = data[0][index], data[1][index]
-            gradient = jax.value_and_grad(losses, has_aux=True)
-            return gradient(params, statistics, x, y, key)
+            gradient = jax.grad(scaled, has_aux=True)
+            gradients, found = gradient(params, statistics, x, y, key)
+            return found, jax.tree.map(lambda each: each / scale, gradients)
 
         def add(totals: Any, loss: Any, correct: Any, samples: int) -> Any:
             return totals[0] + loss * samples, totals[1] + correct
@@ -198,7 +205,7 @@ class Jax(Engine):
             device=f"{device.platform} ({device.device_kind}){several}",
             tf32=self.job.trial.dtype == "tf32" if self.gpus else None,
             determinism=f"XLA_FLAGS {os.environ.get('XLA_FLAGS', 'not set')}",
-            notes=synchronised if several and self.graph.has(BatchNorm) else (),
+            notes=(*(synchronised if several and self.graph.has(BatchNorm) else ()), *self.scaling),
         )
 
 

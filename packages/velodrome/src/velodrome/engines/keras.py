@@ -11,10 +11,10 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines import libraries
-from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.engines.jax import join, multiply_in, share_processor
-from velodrome.engines.mxnet import MXNet
+from velodrome.engines.mxnet import NO_FLOAT16, MXNet
 from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
 from velodrome.engines.torch import allow_tf32
@@ -87,8 +87,8 @@ class Keras(Engine):
         import keras
 
         recipe = self.job.trial.recipe
-        if self.job.trial.dtype == "bfloat16":
-            keras.config.set_dtype_policy("mixed_bfloat16")
+        if self.job.trial.dtype in ("bfloat16", "float16"):
+            keras.config.set_dtype_policy(f"mixed_{self.job.trial.dtype}")
         keras.utils.set_random_seed(self.job.trial.seed)
         with self._scope():
             optimizer = (
@@ -115,6 +115,10 @@ class Keras(Engine):
         import keras
 
         model = _model(self.graph, weight_decay)
+        if self.scales_loss:
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, LOSS_SCALE, dynamic_growth_steps=2**31 - 1
+            )
         kind = "Binary" if self.graph.binary() else "SparseCategorical"
         crossentropy = getattr(keras.metrics, f"{kind}Crossentropy")
         accuracy = (
@@ -160,8 +164,9 @@ class Keras(Engine):
 
     def set_weights(self, weights: Weights) -> None:
         self._write(self._model, weights)
-        for variable in self._model.optimizer.variables:
-            if variable is not self._model.optimizer.learning_rate:
+        optimizer = self._model.optimizer
+        for variable in getattr(optimizer, "inner_optimizer", optimizer).variables:
+            if variable is not optimizer.learning_rate:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
 
     def weights(self) -> Weights:
@@ -283,7 +288,7 @@ class Keras(Engine):
             + (f", {self.replicas} logical" if self.replicas > 1 and not self.gpus else ""),
             tf32=self.job.trial.dtype == "tf32" if self.gpus else None,
             determinism="not asked for",
-            notes=(self.mechanism,) if self.replicas > 1 else (),
+            notes=(*((self.mechanism,) if self.replicas > 1 else ()), *self.scaling),
         )
 
     def _compile_mode(self) -> str:
@@ -308,6 +313,11 @@ class KerasMXNet(Keras):
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
         """As for MXNet itself."""
         return super().variables(settings, threads) | MXNet.variables(settings, threads)
+
+    @classmethod
+    def unsupported(cls, trial: Trial) -> str | None:
+        """As for every Keras engine; and what MXNet's CPU build cannot multiply."""
+        return NO_FLOAT16 if trial.dtype == "float16" else super().unsupported(trial)
 
     def _compile_mode(self) -> str:
         return "eager" if self._model.run_eagerly else "MXNet's cached graphs, static_alloc"
@@ -337,7 +347,7 @@ class KerasTensorFlow(Keras):
         "MultiWorkerMirroredStrategy refuses to, of inputs and labels together (Keras 3.15.1, "
         "TFTrainer._maybe_symbolic_build)"
     )
-    dtypes = ("float32", "tf32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16", "float16")
     summary = "Keras on TensorFlow"
     mechanism = "MirroredStrategy; batch normalisation per device"
 
@@ -381,7 +391,7 @@ class KerasJax(Keras):
     framework = "jax"
     backend = "jax"
     one_machine = ""
-    dtypes = ("float32", "tf32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16", "float16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
 
@@ -436,7 +446,7 @@ class KerasTorch(Keras):
         "Keras shares a batch by keras.distribution (JAX) or MirroredStrategy (TensorFlow); on "
         "PyTorch its fit calls the model itself, not a DistributedDataParallel around it"
     )
-    dtypes = ("float32", "tf32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16", "float16")
     summary = "Keras on PyTorch"
 
     def __init__(self, job: Job) -> None:

@@ -43,6 +43,9 @@ from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON, decays
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 
 
+NO_FLOAT16 = "MXNet 1.9 multiplies no float16 on a CPU: 'FP16 gemm on cpu not implemented!'"
+
+
 # Under which the machines add up loss and number told right.
 _TOTALS = "totals"
 
@@ -58,7 +61,9 @@ class MXNet(Engine):
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
-        """As for every engine; and its bfloat16 is oneDNN's, which needs AVX-512."""
+        """As for every engine; and what its CPU build cannot multiply."""
+        if trial.dtype == "float16":
+            return NO_FLOAT16
         if trial.dtype == "bfloat16" and "avx512f" not in this_machine().flags:
             return "mxnet's bfloat16 on a CPU is oneDNN 2's, which needs AVX-512"
         return super().unsupported(trial)

@@ -46,8 +46,8 @@ class OwnModel(Keras):
         assert self.job.model is not None
         if user_code.digest(self._reference) != self.job.model.digest:
             raise UserError(f"{self._reference.path} has changed meanwhile; start again")
-        if self.job.trial.dtype == "bfloat16":
-            keras.config.set_dtype_policy("mixed_bfloat16")
+        if self.job.trial.dtype in ("bfloat16", "float16"):
+            keras.config.set_dtype_policy(f"mixed_{self.job.trial.dtype}")
         keras.utils.set_random_seed(self.job.trial.seed)
         probed = min(_PROBED, self.job.data.train)
         self._probe = datasets.load(self.job.data, probed).train
@@ -149,6 +149,11 @@ class OwnModel(Keras):
     def gradients(self, order: Order) -> tuple[float, Weights]:
         """As on the others, of the user's whole loss, penalties included."""
         return super().gradients(order)
+
+    @property
+    def scaling(self) -> tuple[str, ...]:
+        """In float16 the loss is scaled as Keras does it for any model that is compiled."""
+        return ("loss scaled by LossScaleOptimizer",) if self.scales_loss else ()
 
     def ledger(self) -> Ledger:
         import msgspec

@@ -8,7 +8,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines import libraries
-from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job, Meeting
 from velodrome.record import Ledger
@@ -55,7 +55,7 @@ class TensorFlow(Engine):
     name = "tensorflow"
     framework = "tensorflow"
     summary = "TensorFlow without Keras, tf.function"
-    dtypes = ("float32", "tf32", "bfloat16")
+    dtypes = ("float32", "tf32", "bfloat16", "float16")
     one_machine = ""
 
     @classmethod
@@ -96,8 +96,12 @@ class TensorFlow(Engine):
             with tf.GradientTape() as tape:
                 logits, moved = self._apply(x, training=True)
                 loss = tf.reduce_sum(self._losses(logits, y)) / samples
-            gradients = tape.gradient(loss, self._parameters)
-            return loss, {n: tf.convert_to_tensor(each) for n, each in gradients.items()}, moved
+                scaled = loss * LOSS_SCALE if self.scales_loss else loss
+            found = tape.gradient(scaled, self._parameters)
+            gradients = {name: tf.convert_to_tensor(each) for name, each in found.items()}
+            if self.scales_loss:
+                gradients = {name: each / LOSS_SCALE for name, each in gradients.items()}
+            return loss, gradients, moved
 
         def step(x: Any, y: Any, samples: Any) -> None:
             _, gradients, moved = differentiated(x, y, samples)
@@ -323,9 +327,14 @@ class TensorFlow(Engine):
             device=", ".join(each.name for each in tf.config.list_logical_devices()),
             tf32=tf.config.experimental.tensor_float_32_execution_enabled() if self.gpus else None,
             determinism="op determinism not asked for",
-            notes=("batch normalisation per device; moving statistics averaged each step",)
-            if self.replicas > 1 and self.graph.has(BatchNorm)
-            else (),
+            notes=(
+                *(
+                    ("batch normalisation per device; moving statistics averaged each step",)
+                    if self.replicas > 1 and self.graph.has(BatchNorm)
+                    else ()
+                ),
+                *self.scaling,
+            ),
         )
 
     def _shares(self) -> str:

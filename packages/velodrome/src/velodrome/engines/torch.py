@@ -10,7 +10,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines import channels_first, libraries
-from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
 from velodrome.record import Ledger
@@ -47,7 +47,7 @@ class Torch(Engine):
     name = "torch"
     framework = "torch"
     summary = "PyTorch, eager, its own optimizers"
-    dtypes = ("float32", "tf32", "float64", "bfloat16")
+    dtypes = ("float32", "tf32", "float64", "bfloat16", "float16")
     one_machine = ""
 
     @classmethod
@@ -164,6 +164,10 @@ class Torch(Engine):
             self._optimizer = torch.optim.SGD(
                 groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=fused
             )
+        # Without a loss scale, it does nothing.
+        self._scaler = torch.amp.GradScaler(
+            self._device.type, LOSS_SCALE, growth_interval=2**31 - 1, enabled=self.scales_loss
+        )
         self._steps = 0
 
     def weights(self) -> Weights:
@@ -192,9 +196,10 @@ class Torch(Engine):
         loss, right = self._trained_on(*self._batch(self._train, part))
         if self.replicas > 1:
             # Averaged over the processes, whatever the sizes of their parts.
-            (loss * (self.replicas * len(part) / len(batch))).backward()
+            share = self.replicas * len(part) / len(batch)
+            self._scaler.scale(loss * share).backward()
         else:
-            loss.backward()
+            self._scaler.scale(loss).backward()
         return loss.detach() * len(part), right
 
     def _totals(self, loss_sum: Any, correct: Any, samples: int) -> Totals:
@@ -213,7 +218,8 @@ class Torch(Engine):
         if self.job.trial.recipe.optimizer == "adam":
             for group in self._optimizer.param_groups:
                 group["eps"] = EPSILON / math.sqrt(1.0 - BETA_2**self._steps)
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
 
     def _set_learning_rate(self, learning_rate: float) -> None:
         """PyTorch keeps the velocity divided by -learning_rate: rescale it with the rate."""
@@ -246,6 +252,8 @@ class Torch(Engine):
         kept = {n: value.clone() for n, value in self._arrays.items() if not value.requires_grad}
         self._optimizer.zero_grad(set_to_none=True)
         loss_sum, right = self._differentiate(order)
+        self._scaler.unscale_(self._optimizer)
+        self._scaler.update()
         for name, value in kept.items():
             self._arrays[name].copy_(value)
         arrays = {}
@@ -270,9 +278,10 @@ class Torch(Engine):
         import torch
 
         values = {"input": x}
-        mixed = self.job.trial.dtype == "bfloat16"
+        narrow = getattr(torch, self.arithmetic)
+        mixed = narrow in (torch.bfloat16, torch.float16)
         device = self._device.type
-        with torch.autocast(device, torch.bfloat16) if mixed else contextlib.nullcontext():
+        with torch.autocast(device, narrow) if mixed else contextlib.nullcontext():
             for node in self.graph.nodes:
                 inputs = [values[name] for name in node.inputs]
                 own = self._own.get(node.name, {})
@@ -302,6 +311,7 @@ class Torch(Engine):
                 f"oneDNN {'available' if torch.backends.mkldnn.is_available() else 'missing'}",
                 f"{'fused ' if self._tuned else ''}{type(self._optimizer).__name__}",
                 *_normalisation(self.graph, self.replicas),
+                *self.scaling,
             ),
         )
 
@@ -432,10 +442,11 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], training: 
             return x + own["embeddings"]
         case LSTM():
             # PyTorch's gates come in the graph's order; its second bias stays at zero.
-            state = x.new_zeros(1, len(x), layer.units)
             bias = own["bias"]
             arrays = own["kernel"], own["recurrent_kernel"], bias, torch.zeros_like(bias)
-            _, h, _ = torch.lstm(x, (state, state), arrays, True, 1, 0.0, training, False, True)
+            with _no_float16_on_cpu(x):
+                state = x.new_zeros(1, len(x), layer.units)
+                _, h, _ = torch.lstm(x, (state, state), arrays, True, 1, 0.0, training, False, True)
             return h[0]
         case SelfAttention():
             q, k, v = (
@@ -465,6 +476,16 @@ def _windowed(layer: Windowed, x: Any, filler: float, function: Any) -> Any:
         x, even = functional.pad(x, around, value=filler), [0] * len(pads)
     y = function(x, even)
     return y.mT if y.ndim == 3 else y
+
+
+def _no_float16_on_cpu(x: Any) -> contextlib.AbstractContextManager[Any]:
+    """In which an LSTM is computed: oneDNN has one for float32 and bfloat16 alone."""
+    import torch
+
+    wide: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if x.device.type == "cpu" and torch.get_autocast_dtype("cpu") == torch.float16:
+        wide = torch.autocast("cpu", enabled=False)
+    return wide
 
 
 def _batch_norm(layer: BatchNorm, own: dict[str, Any], x: Any, training: bool) -> Any:
