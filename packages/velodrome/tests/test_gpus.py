@@ -1,9 +1,13 @@
 """Which GPUs a trial gets, and what is said where it cannot have them."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from velodrome import gpus
 from velodrome.devices import Devices
+from velodrome.engines.torch import Torch
 from velodrome.errors import UserError
 from velodrome.machine import Gpu
 
@@ -55,3 +59,25 @@ def test_on_a_node_a_trial_gets_the_gpus_that_were_kept_for_it(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", fewer)
         with pytest.raises(UserError, match="2 GPUs are wanted"):
             gpus.given(2)
+
+
+@pytest.mark.parametrize(
+    ("own", "replicas", "said"),
+    [
+        (range(1), 1, "first"),
+        (range(2), 2, "first, second, 2 processes, nccl"),
+        (range(2, 4), 4, "first, second on one of 2 machines, 4 processes, nccl"),
+    ],
+)
+def test_pytorch_names_the_gpus_that_a_worker_sees(
+    monkeypatch: pytest.MonkeyPatch, own: range, replicas: int, said: str
+) -> None:
+    """Without a GPU: what answers for PyTorch knows this machine's two, as a worker's does."""
+    there = SimpleNamespace(
+        cuda=SimpleNamespace(get_device_name=["first", "second"].__getitem__),
+        distributed=SimpleNamespace(get_backend=lambda: "nccl"),
+    )
+    monkeypatch.setitem(sys.modules, "torch", there)
+    engine = Torch.__new__(Torch)
+    engine.own, engine.replicas, engine.gpus = own, replicas, True
+    assert engine._devices() == said

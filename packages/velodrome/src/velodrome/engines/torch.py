@@ -318,12 +318,15 @@ class Torch(Engine):
     def _devices(self) -> str:
         import torch
 
+        here, machines = len(self.own), self.replicas // len(self.own)
         names = "cpu"
         if self.gpus:
-            names = ", ".join(torch.cuda.get_device_name(each) for each in range(self.replicas))
+            # Those of other machines cannot be seen from here.
+            names = ", ".join(torch.cuda.get_device_name(each) for each in range(here))
         if self.replicas == 1:
             return names
-        return f"{names}, {self.replicas} processes, {torch.distributed.get_backend()}"
+        of = f" on one of {machines} machines" if machines > 1 else ""
+        return f"{names}{of}, {self.replicas} processes, {torch.distributed.get_backend()}"
 
 
 ENGINES = (Torch,)
