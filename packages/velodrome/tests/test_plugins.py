@@ -59,6 +59,22 @@ def test_it_is_held_to_parity_like_ours(packages: Path, tmp_path: Path) -> None:
     assert (found.trial.engine, found.status) == ("numpy", "parity")
 
 
+def test_a_race_of_pinned_versions_is_held_to_parity_in_them(
+    packages: Path, tmp_path: Path
+) -> None:
+    asked = ("mlp", "--engine", "numpy", "--pin", "numpy==2.3.5")
+    answer = velodrome(packages, "parity", *asked, "--steps", "1", "--out", str(tmp_path / "same"))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (found,) = verdict.read(tmp_path / "same")
+    assert found.ledger is not None
+    assert found.ledger.versions["numpy"] == "2.3.5"
+
+    limits = ("--dataset", "digits", "--samples", "256", "--epochs", "1")
+    velodrome(packages, "run", *asked, *limits, "--out", str(tmp_path / "run"))
+    (record,) = read(tmp_path / "run")
+    assert verdict.settles(found, record.trial)
+
+
 def test_what_it_cannot_train_is_a_row_with_the_reason(packages: Path, tmp_path: Path) -> None:
     asked = ("lenet", "--dataset", "digits", "--samples", "128", "--engine", "numpy")
     velodrome(packages, "run", *asked, "--epochs", "1", "--out", str(tmp_path))

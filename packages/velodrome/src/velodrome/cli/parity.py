@@ -27,6 +27,10 @@ def command(
     ] = "synthetic",
     devices: Annotated[str | None, typer.Option(help="Such as cpu, cpu:2, gpu, 2xcpu.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Such as float32, bfloat16.")] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another version than ours: keras==3.14.1 (repeatable)."),
+    ] = None,
     settings: Annotated[str | None, typer.Option(help="stock, tuned or both.")] = None,
     recipe: Annotated[
         list[str] | None,
@@ -55,6 +59,7 @@ def command(
         "dataset": dataset,
         "devices": several(devices),
         "dtypes": several(dtype),
+        "pins": pin,
         "settings": several(settings),
         "recipe": assignments(recipe, "--recipe"),
         "seed": seed,

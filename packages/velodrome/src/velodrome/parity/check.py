@@ -12,6 +12,7 @@ import numpy as np
 
 from velodrome import engines, environment, runner, workloads
 from velodrome.devices import Devices
+from velodrome.environment import Pins
 from velodrome.errors import UserError
 from velodrome.executors import here, machines
 from velodrome.executors.base import Outcome
@@ -94,8 +95,8 @@ def check(
     """Compare every configuration of a study with the reference; keep and give each verdict.
 
     Only the study's engines, workloads, devices, batch sizes, samples, precisions, settings,
-    recipe, data set and seed matter; without batch sizes each workload has one that suits it, and
-    the limit on the samples.
+    recipe, data set, pins and seed matter; without batch sizes each workload has one that suits
+    it, and the limit on the samples.
 
     An engine that fails has a verdict that says so, and the next follows. What the folder has
     a verdict on, of the same versions and code, is not compared again, so that a comparison
@@ -125,7 +126,7 @@ def check(
                 report(f"  {_told(before[-1])} (as found before; --again compares anew)")
                 yield before[-1]
                 continue
-            made = _verdict(job, references, folder, study.timeout, report)
+            made = _verdict(job, study.pins, references, folder, study.timeout, report)
             for place in (folder, verdict.everywhere()):
                 verdict.keep(made, place)
             report(f"  {_told(made)}")
@@ -145,7 +146,7 @@ def settle(study: Study, folder: Path, report: Report) -> None:
         UserError: as `check`.
     """
     own = [name for name in study.workloads if workloads.get(name).own]
-    if not own or study.pins:
+    if not own:
         return
     known = verdict.read(verdict.everywhere())
     jobs = [job for job in runner.plan(study, this_machine()) if job.model]
@@ -260,7 +261,10 @@ def _at(job: Job, learning_rate: float, epsilon: float | None = None) -> Job:
 
 
 class _References:
-    """The reference of each draw, computed when it is first needed."""
+    """The reference of each draw, computed when it is first needed.
+
+    Its versions are velodrome's own, whatever the study pins.
+    """
 
     def __init__(self, job: Job, folder: Path, timeout: float, report: Report) -> None:
         self._job = job
@@ -355,7 +359,7 @@ class _References:
         asked = _comparing(msgspec.structs.replace(job, trial=trial), job.comparison, self._folder)
         asked = _at(asked, learning_rate, EPSILON[off])
         try:
-            answer = _run(asked, self._folder, self._timeout, self._report)
+            answer = _run(asked, (), self._folder, self._timeout, self._report)
         except UserError as error:
             raise UserError(f"{name} in {dtype}: {error}") from None
         if answer.outcome.kind is not None:
@@ -408,7 +412,7 @@ def _off(most: Deviation) -> str:
 
 
 def _verdict(
-    job: Job, references: _References, folder: Path, timeout: float, report: Report
+    job: Job, pins: Pins, references: _References, folder: Path, timeout: float, report: Report
 ) -> Verdict:
     trial = job.trial
     assert job.comparison is not None
@@ -430,7 +434,7 @@ def _verdict(
             return ended("no-reference", problem)
         asked = _at(_drawn(job, draw, folder), rate)
         try:
-            answer = _run(asked, folder, timeout, report)
+            answer = _run(asked, pins, folder, timeout, report)
         except UserError as error:
             return ended("import", str(error))
         made = msgspec.structs.replace(
@@ -450,7 +454,7 @@ def _verdict(
         made = msgspec.structs.replace(made, deviations=nearest(made.deviations, found))
         most = worst(made.deviations)
         if most.excess <= 1.0 and not vaguest(made.deviations).vague:
-            return _with_dropout(made, job, folder, timeout, report)
+            return _with_dropout(made, job, pins, folder, timeout, report)
         report(f"  draw {draw + 1} of {DRAWS}: {most.quantity} at {most.excess:.2g} at best")
     if most.excess > 1.0:
         return ended("deviates", f"in {DRAWS} draws, {_off(most)} at best")
@@ -465,13 +469,15 @@ def _vague(most: Deviation) -> str:
     )
 
 
-def _with_dropout(made: Verdict, job: Job, folder: Path, timeout: float, report: Report) -> Verdict:
+def _with_dropout(
+    made: Verdict, job: Job, pins: Pins, folder: Path, timeout: float, report: Report
+) -> Verdict:
     """The verdict on an engine at parity without dropout, with what its dropout does."""
     for rate in dropout.rates(job.graph):
         answer = (folder / _ANSWERS / f"{job.trial.short_id}-dropout.npz").absolute()
         asked = dropout.job(job, rate, answer)
         log = _log(job, folder, f"dropout-{rate:g}")
-        outcome = _outcome(asked, {}, folder, timeout, log, report)
+        outcome = _outcome(asked, pins, {}, folder, timeout, log, report)
         if outcome.kind is not None:
             reason = f"dropout at {rate:g}: {outcome.reason}"
             return msgspec.structs.replace(made, status=outcome.kind, reason=reason)
@@ -484,11 +490,11 @@ def _with_dropout(made: Verdict, job: Job, folder: Path, timeout: float, report:
     return made
 
 
-def _run(job: Job, folder: Path, timeout: float, report: Report) -> _Answer:
+def _run(job: Job, pins: Pins, folder: Path, timeout: float, report: Report) -> _Answer:
     assert job.comparison is not None
     answer = Path(job.comparison.answer)
     log = _log(job, folder, job.trial.short_id)
-    outcome = _outcome(job, kernels.VARIABLES, folder, timeout, log, report)
+    outcome = _outcome(job, pins, kernels.VARIABLES, folder, timeout, log, report)
     done = outcome.kind is None
     found = deviation.read(answer) if done else {}
     repeatable = deviation.repeatable(answer) if done else None
@@ -506,6 +512,7 @@ def _log(job: Job, folder: Path, what: str) -> Path:
 
 def _outcome(
     job: Job,
+    pins: Pins,
     variables: Mapping[str, str],
     folder: Path,
     timeout: float,
@@ -519,7 +526,7 @@ def _outcome(
     kind = Devices.parse(trial.devices).kind
     return machines.run(
         job,
-        environment.ensure(engine.framework, kind, report=report),
+        environment.ensure(engine.framework, kind, pins, report=report),
         variables={**engine.variables(trial.settings, job.threads), **variables},
         timeout=timeout,
         log=log,
