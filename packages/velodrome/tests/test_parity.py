@@ -29,10 +29,11 @@ from velodrome.parity.deviation import (
     worst,
 )
 from velodrome.parity.verdict import Verdict
-from velodrome.report import ledger
+from velodrome.report import ledger, table
+from velodrome.report.findings import findings
 from velodrome.report.parity import overview_table, reference
 from velodrome.report.process import results
-from velodrome.report.summary import groups, notes
+from velodrome.report.summary import answer, groups, notes
 from velodrome.trial import DType
 from velodrome.workloads import registry
 from velodrome.workloads.recipe import Recipe
@@ -372,9 +373,10 @@ def test_the_overview_has_a_row_a_workload_and_a_column_an_engine() -> None:
     ]
 
 
-def test_only_engines_at_parity_are_ranked() -> None:
+@pytest.mark.parametrize("status", ["deviates", "inconclusive", "no-reference", "crash"])
+def test_only_engines_at_parity_are_ranked(status: verdict.Status) -> None:
     fast, slow = trial(engine="jax"), trial(engine="torch")
-    off = msgspec.structs.replace(a_verdict(engine="jax"), status="deviates", reason="a is off")
+    off = msgspec.structs.replace(a_verdict(engine="jax"), status=status, reason="a is off")
     (group,) = groups(
         results([record(fast, (1.0, 1.0, 1.0)), record(slow, (2.0, 2.0, 2.0))]),
         verdicts=[off, a_verdict()],
@@ -384,3 +386,8 @@ def test_only_engines_at_parity_are_ranked() -> None:
     assert last.samples_sec is not None
     assert last.relative is None
     assert any("not ranked: a is off" in note for note in notes(group))
+    assert table.parity(last) == ("NO" if status == "deviates" else status)
+    assert table.verdict(last, group) == "not ranked"
+    assert "torch trained" in answer([group])
+    assert "unknown" not in answer([group])
+    assert not findings([group])

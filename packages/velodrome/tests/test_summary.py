@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import epoch, record, trial
+from velodrome.parity.verdict import Verdict
 from velodrome.record import Clocks, DeviceMemory, Memory, Record, Site
 from velodrome.report import summary, table
 from velodrome.report.process import results
@@ -68,6 +69,26 @@ def test_the_fastest_comes_first_and_failures_last() -> None:
     assert [row.relative for row in group.rows] == [1.0, 0.5, None]
     assert "jax is fastest" in summary.answer([group])
     assert "2.00 times torch" in summary.answer([group])
+
+
+def test_the_first_sentence_says_whose_parity_is_unknown() -> None:
+    jax, torch, mxnet = (trial(engine=engine) for engine in ("jax", "torch", "mxnet"))
+    measured = results([record(jax, (1.0,)), record(torch, (2.0,)), record(mxnet, (3.0,))])
+    known = [
+        Verdict(status="parity", made="2026-01-01T00:00:00+00:00", trial=each, steps=4)
+        for each in (jax, torch, mxnet)
+    ]
+    for verdicts, said in (
+        ([], "; parity unknown."),
+        (known[:1], "; parity unknown for torch, mxnet."),
+        (known, "6 can show a difference)."),
+    ):
+        (group,) = summary.groups(measured, verdicts=verdicts)
+        assert [row.trial.engine for row in group.rows] == ["jax", "torch", "mxnet"]
+        assert summary.answer([group]).endswith(said)
+        assert summary.headline([group]).endswith(said)
+    (group,) = summary.groups(measured)
+    assert summary.headline([group, group]).endswith("is certain in none; parity unknown.")
 
 
 def test_only_what_differs_by_engine_alone_is_compared() -> None:

@@ -643,7 +643,7 @@ def _by_label(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def _name(row: Row) -> str:
-    return f"{row.label} (deviates)" if row.deviates else row.label
+    return f"{row.label} ({row.flag})" if row.flag else row.label
 
 
 def _of_engine(label: str, engine: str, points: tuple[Point, ...]) -> Series:

@@ -104,7 +104,7 @@ class _Pair(msgspec.Struct, frozen=True):
 def findings(groups: Iterable[Group]) -> list[Finding]:
     """Every finding that the groups allow, the kinds in the order of `RULES`.
 
-    Rows that are not at parity train something else and have no part.
+    Rows that are not ranked, since they were not found at parity, have no part.
 
     Args:
         groups: as `summary.groups` gives them.
@@ -126,7 +126,7 @@ def _series(groups: Iterable[Group]) -> list[_Series]:
     found: dict[tuple[Trial, str, Machine], _Series] = {}
     for group in groups:
         for row in group.rows:
-            if row.processes and not row.deviates:
+            if row.ranked:
                 trial = msgspec.structs.replace(configuration(row.trial), batch_size=0)
                 # Whatever the groups compare.
                 label = msgspec.structs.replace(row, by="engine").label

@@ -84,7 +84,7 @@ LEGEND = {
     "is read from it",
     "parity": "whether the engine was seen to train the same mathematics as a reference in "
     "float64 (in float32 where a model of one's own cannot be computed in it), with this code, "
-    "these versions and this recipe; `NO` is not ranked",
+    "these versions and this recipe; only `yes`, and `unknown` where nobody compared, are ranked",
     "accuracy": "on the validation data after the last epoch",
     "1st step": "seconds of one training step from cold, compilation included",
     "MiB": "the peak of the process tree's resident memory",

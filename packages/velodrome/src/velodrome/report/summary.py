@@ -93,13 +93,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ranked(self) -> bool:
-        """Whether it was measured, and does not train something else."""
-        return bool(self.processes) and not self.deviates
+        """Whether it was measured, and no verdict says other than that it is at parity."""
+        return bool(self.processes) and not self.flag
 
     @property
-    def deviates(self) -> bool:
-        """Whether it is known to train something else than the reference."""
-        return self.verdict is not None and self.verdict.status == "deviates"
+    def flag(self) -> str:
+        """What was found instead of parity, such as `deviates`; empty if nothing was."""
+        status = self.verdict.status if self.verdict else "parity"
+        return "" if status == "parity" else status
 
     @property
     def label(self) -> str:
@@ -255,7 +256,7 @@ def shared(row: Row) -> dict[str, str]:
 def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
     title = line(shared(rows[0]))
     measured = {row.label: row for row in rows if row.ranked}
-    flagged = [row for row in rows if row.processes and row.deviates]
+    flagged = [row for row in rows if row.processes and row.flag]
     empty = sorted((row for row in rows if not row.processes), key=lambda row: row.trial.engine)
     if not measured:
         return Group(title=title, machine=machine, rows=(*flagged, *empty), target=target)
@@ -319,10 +320,9 @@ def _parity(group: Group) -> list[str]:
     """Which measured rows are not known to be at parity, and why."""
     measured = [row for row in group.rows if row.processes]
     said = [
-        f"{row.label}: {'not at parity and not ranked' if row.deviates else 'parity unknown'}: "
-        f"{row.verdict.reason}"
+        f"{row.label}: {row.flag}, so it is not ranked: {row.verdict.reason}"
         for row in measured
-        if row.verdict is not None and row.verdict.status != "parity"
+        if row.verdict is not None and row.flag
     ]
     unknown = [row.trial for row in measured if row.verdict is None]
     if unknown:
@@ -364,8 +364,10 @@ def headline(groups: Sequence[Group]) -> str:
     if wins[1:]:
         text += ", " + " and ".join(f"{label} in {count}" for label, count in wins[1:])
     certain = sum(_leads(group) for group in ranked)
+    text += f"; the lead over the second is certain in {certain or 'none'}"
+    text += _unknown([row for group in ranked for row in group.rows if row.ranked])
     to_set = f"; {line}" if (line := line_to_set(ranked)) else ""
-    return f"{text}; the lead over the second is certain in {certain or 'none'}{to_set}."
+    return f"{text}{to_set}."
 
 
 def line_to_set(groups: Iterable[Group]) -> str:
@@ -403,10 +405,18 @@ def _answer(group: Group, own: Container[str] = ()) -> str:
     first, *rest = ranked
     speed = f"{first.samples_sec:,.0f} samples/s"
     if not rest:
-        return f"{where}: {first.label} trained {speed}."
+        return f"{where}: {first.label} trained {speed}{_unknown(ranked)}."
     if user_code.is_reference(first.trial.workload):
         where += f": {_line(first.trial.engine)}"
-    return f"{where}: {first.label} is fastest with {speed}, {_margin(rest[0], group)}."
+    margin = _margin(rest[0], group)
+    return f"{where}: {first.label} is fastest with {speed}, {margin}{_unknown(ranked)}."
+
+
+def _unknown(ranked: Sequence[Row]) -> str:
+    """A word of warning on those of the rows that were not compared with the reference."""
+    names = dict.fromkeys(row.label for row in ranked if row.verdict is None)
+    every = all(row.verdict is None for row in ranked)
+    return f"; parity unknown{'' if every else ' for ' + ', '.join(names)}" if names else ""
 
 
 def _margin(second: Row, group: Group) -> str:
@@ -414,7 +424,7 @@ def _margin(second: Row, group: Group) -> str:
     text = f"{1 / second.relative:.2f} times {second.label}"
     comparison = second.comparison
     if comparison is None or comparison.low is None or comparison.high is None:
-        fewest = min(len(row.processes) for row in group.rows if row.processes)
+        fewest = min(len(row.processes) for row in group.rows if row.ranked)
         return (
             f"{text} (not sure: {fewest} run{'s' if fewest > 1 else ''} an engine, "
             f"{group.needed} can show a difference)"

@@ -73,14 +73,15 @@ def interval(row: Row) -> str:
 
 def parity(row: Row) -> str:
     """Whether the engine trains what the others train."""
-    if row.verdict is None or row.verdict.status not in ("parity", "deviates"):
+    if row.verdict is None:
         return "unknown" if row.processes else ""
-    return "NO" if row.deviates else "yes"
+    said = {"parity": "yes", "deviates": "NO"}
+    return said.get(row.verdict.status, row.verdict.status if row.processes else "")
 
 
 def verdict(row: Row, group: Group) -> str:
     """What may be said of the row against the fastest."""
-    if row.deviates:
+    if row.processes and row.flag:
         return "not ranked"
     if row.comparison is None:
         return "fastest" if row.relative == 1.0 else ""
