@@ -1,7 +1,8 @@
 """The documentation builds without a warning, and what it tells to type works.
 
-Before each block of shell commands stands, in a comment, how it is tested: `test`, as it stands;
-`test: COMMAND`, a quicker one of the same form; `not tested: REASON`.
+That is the site's pages, and the READMEs that are on it or beside it. Before each block of shell
+commands stands, in a comment, how it is tested: `test`, as it stands; `test: COMMAND`, a quicker one
+of the same form; `not tested: REASON`.
 """
 
 import os
@@ -13,12 +14,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+READMES = (
+    ROOT / "packages" / "keras-mxnet-backend" / "README.md",
+    ROOT / "examples" / "velodrome-numpy" / "README.md",
+)
 _BLOCK = re.compile(r"(?:<!-- (.*?) -->\n *)?```sh\n(.*?)```", re.DOTALL)
 
 
 def pages() -> list[str]:
     """Every page with a block of commands."""
-    found = sorted((ROOT / "docs").rglob("*.md"))
+    found = sorted([*(ROOT / "docs").rglob("*.md"), *READMES])
     return [str(page.relative_to(ROOT)) for page in found if "```sh\n" in page.read_text()]
 
 

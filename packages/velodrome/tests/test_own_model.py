@@ -113,6 +113,22 @@ def _speed(record: object) -> float:
     return figures.samples_sec
 
 
+def test_the_example_is_raced_on_four_backends(here: Path) -> None:
+    example = Path(__file__).parents[3] / "examples" / "my_model"
+    answer = velodrome(
+        *("run", f"{example / 'my_model.py'}:build", "--data", f"{example / 'my_data.py'}:load"),
+        *("--repeats", "1", "--epochs", "2", "--out", str(here / "out")),
+    )
+    assert answer.returncode == 0, answer.stderr
+    records = {record.trial.engine: record for record in store.read(here / "out")}
+    assert {name: record.status for name, record in records.items()} == dict.fromkeys(
+        ["keras-jax", "keras-mxnet", "keras-tensorflow", "keras-torch"], "ok"
+    )
+    assert {each.status for each in verdict.read(here / "out")} == {"parity"}
+    winner = max(records.values(), key=_speed).trial.engine
+    assert f"export KERAS_BACKEND={winner.removeprefix('keras-')}" in answer.stdout
+
+
 def test_an_error_is_the_users_at_the_users_line_and_nothing_is_run(here: Path) -> None:
     (here / "my_model.py").write_text(MODEL.replace("huber, metrics", "hubert, metrics"))
     answer = velodrome("run", "my_model.py:build", "--data", "my_data.npz", "--engine", "keras-jax")
