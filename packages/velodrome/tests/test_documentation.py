@@ -1,8 +1,8 @@
 """The documentation builds without a warning, and what it tells to type works.
 
-That is the site's pages, and the READMEs that are on it or beside it. Before each block of shell
-commands stands, in a comment, how it is tested: `test`, as it stands; `test: COMMAND`, a quicker one
-of the same form; `not tested: REASON`.
+That is the site's pages, and the READMEs that are on it or beside it. Before each block of
+commands stands, in a comment, how it is tested: `test`, as it stands; `test: COMMAND`, a quicker
+one of the same form; `not tested: REASON`.
 """
 
 import os
