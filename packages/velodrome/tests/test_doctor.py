@@ -70,3 +70,7 @@ def test_data_sets_that_are_here_and_not(doctor, tmp_path, monkeypatch):
     assert "mnist              downloaded when first needed" in doctor()[1]
     monkeypatch.setenv("VELODROME_DATA", str(tmp_path / "absent"))
     assert "mnist              cannot be used: VELODROME_DATA names" in doctor()[1]
+
+
+def test_a_data_set_that_no_workload_names_is_told_of_too(doctor):
+    assert "cifar10-jpeg       not on this machine: put cifar10_jpeg.zip into" in doctor()[1]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from velodrome import datasets
+from velodrome import datasets, workloads
 from velodrome.datasets import InputSpec
 from velodrome.datasets.base import Edition, File
-from velodrome.datasets.imdb import Imdb, encoded, read_npz
+from velodrome.datasets.imdb import Imdb, ImdbRebuilt, encoded, read_npz
 from velodrome.download import checksum
 from velodrome.errors import UserError
 
@@ -107,12 +107,36 @@ def test_other_workloads_are_refused(wanted: InputSpec) -> None:
         Imdb().prepare(wanted)
 
 
-def test_the_real_one(originals: Callable[..., None]) -> None:
+@pytest.mark.parametrize("workload", ["imdb-rnn", "transformer-imdb"])
+def test_the_rebuilt_one_suits_the_workloads_of_the_other(workload: str) -> None:
+    datasets.get("imdb-rebuilt").check(workloads.get(workload).takes())
+
+
+def test_the_rebuilt_one_is_never_taken_for_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "imdb" / "imdb.npz"
+    path.parent.mkdir()
+    save(path, [[1], [2], [3], [4]])
+    file = File("imdb.npz", path.stat().st_size, checksum(path))
+    monkeypatch.setattr(ImdbRebuilt, "editions", (Edition("npz", (file,)),))
+    monkeypatch.setenv("VELODROME_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"is data set imdb-rebuilt, not imdb: choose --dataset"):
+        datasets.get("imdb").prepare(SPEC)
+    assert datasets.get("imdb-rebuilt").prepare(SPEC).name == "imdb-rebuilt"
+
+
+@pytest.mark.parametrize("dataset", [Imdb(), ImdbRebuilt()])
+def test_the_real_one(dataset: Imdb, originals: Callable[..., None]) -> None:
     originals("imdb/imdb.npz")
     path = Path(str(REAL_DATA)) / "imdb" / "imdb.npz"
-    rebuilt = checksum(path) != Imdb.editions[0].files[0].digest
-    prepared = Imdb().prepare(SPEC)
-    assert bool(prepared.note) == rebuilt
+    if checksum(path) != dataset.editions[0].files[0].digest:
+        with pytest.raises(UserError, match="choose --dataset imdb"):
+            dataset.prepare(SPEC)
+        return
+    prepared = dataset.prepare(SPEC)
+    assert prepared.name == dataset.name
+    assert bool(prepared.note) == (dataset.name == "imdb-rebuilt")
     assert (prepared.train, prepared.validation) == (25000, 25000)
     assert prepared.fingerprint == (
         "64de2be05a220c4d79b5daff56fb65e8a5fabbb4e981d836f24b37c0363b7251"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from velodrome.datasets import Dataset
     from velodrome.engines.base import Engine
     from velodrome.environment import Survey
     from velodrome.machine import Machine
@@ -169,17 +170,26 @@ def _datasets() -> Iterator[tuple[str, str]]:
     from velodrome import datasets, workloads
     from velodrome.errors import UserError
 
-    users = {workload.dataset: workload for workload in workloads.registry.all().values()}
+    taken = [workload.takes() for workload in workloads.registry.all().values()]
     for name in datasets.names():
         dataset = datasets.get(name)
         if not dataset.editions:
             yield name, "needs no file"
             continue
-        if name not in users:
-            continue
+        fitting = (spec for spec in taken if dataset.provides(spec) == spec)
         try:
-            here = dataset.at_hand(users[name].takes())
+            here = dataset.at_hand(next(fitting, dataset.provides(taken[0])))
         except UserError as error:
             yield name, f"cannot be used: {error}"
         else:
-            yield name, "on this machine" if here else "downloaded when first needed"
+            yield name, "on this machine" if here else _elsewhere(dataset)
+
+
+def _elsewhere(dataset: "Dataset") -> str:
+    files = dataset.editions[0].files
+    if all(file.urls for file in files):
+        return "downloaded when first needed"
+    return (
+        f"not on this machine: put {', '.join(file.name for file in files)} into the folder that "
+        "VELODROME_DATA names"
+    )

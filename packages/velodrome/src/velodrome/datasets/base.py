@@ -248,10 +248,7 @@ class Dataset(ABC):
                 for file in edition.files
                 if file.name == path.name
             ):
-                raise UserError(
-                    f"{path} is damaged or another file than data set {self.name} knows by that "
-                    "name (wrong checksum); replace it or move it away"
-                )
+                raise UserError(_stranger(path, self.name))
         return None
 
     def _downloaded(self, at: Path, spec: InputSpec) -> Originals:
@@ -458,6 +455,21 @@ def _is(path: Path, file: File) -> bool:
     if file.size not in (None, path.stat().st_size):
         return False
     return checksum(path, file.algorithm) == file.digest
+
+
+def _stranger(path: Path, name: str) -> str:
+    """What to say of a file that is called as an original of the data set `name` and is not it."""
+    for other in registry.all().values():
+        files = [file for edition in other.editions for file in edition.files if file.digest]
+        if any(file.name == path.name and _is(path, file) for file in files):
+            return (
+                f"{path} is data set {other.name}, not {name}: choose --dataset {other.name}, or "
+                "move it away"
+            )
+    return (
+        f"{path} is damaged or another file than data set {name} knows by that name (wrong "
+        "checksum); replace it or move it away"
+    )
 
 
 def _identified(edition: Edition, paths: Mapping[str, Path]) -> Edition:

@@ -63,14 +63,7 @@ class Imdb(Dataset):
 
     name = "imdb"
     summary = "film reviews, positive or negative, 25,000 + 25,000, downloaded (17 MiB)"
-    editions = (
-        Edition("keras", (_KERAS,)),
-        Edition(
-            "rebuilt",
-            (_REBUILT,),
-            note="IMDB rebuilt from the reviews and Keras's word index: not Keras's own file",
-        ),
-    )
+    editions = (Edition("keras", (_KERAS,)),)
 
     def provides(self, wanted: InputSpec) -> InputSpec:
         """Two classes of texts, in the length and vocabulary wanted; else Keras's example's."""
@@ -90,4 +83,19 @@ class Imdb(Dataset):
         )
 
 
-DATASETS = (Imdb(),)
+class ImdbRebuilt(Imdb):
+    """The same reviews, put together anew: another data set than IMDB, under a name of its own."""
+
+    name = "imdb-rebuilt"
+    summary = "film reviews as in imdb, but rebuilt, from its own imdb.npz in VELODROME_DATA"
+    editions = (
+        Edition(
+            "npz",
+            (_REBUILT,),
+            note="IMDB rebuilt from the reviews and Keras's word index: not Keras's own file",
+        ),
+    )
+    folders = ("imdb",)
+
+
+DATASETS = (Imdb(), ImdbRebuilt())
