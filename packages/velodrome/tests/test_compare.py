@@ -57,6 +57,15 @@ def test_another_model_or_other_data_is_refused_with_the_reason() -> None:
     assert "the data is not the same" in compare.line(pair)
 
 
+def test_of_several_versions_in_a_run_the_newest_alone_is_compared() -> None:
+    older = run(9.0, environment="old", graph="old")
+    newer = [msgspec.structs.replace(each, started="2026-01-02") for each in run(1.0, count=6)]
+    (pair,) = match(newer + older, run(1.0)).pairs
+    assert not pair.refused
+    assert len(pair.a.speeds) == 6
+    assert pair.a.speed == pytest.approx(1000, rel=0.01)
+
+
 def test_another_arithmetic_in_use_is_refused() -> None:
     tf32 = msgspec.structs.replace(LEDGER, dtype="tf32")
     other = [msgspec.structs.replace(each, ledger=tf32) for each in run(0.5)]

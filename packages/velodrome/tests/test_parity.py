@@ -297,7 +297,6 @@ def test_a_verdict_holds_for_other_batches_and_rates_but_not_for_other_mathemati
         trial(recipe=Recipe(learning_rate=0.05, momentum=0.9)),
     ):
         assert verdict.find(kept, other) is None
-        assert verdict.common(kept, [trial(), other]) is None
 
 
 def test_verdicts_are_kept_and_the_newest_counts(tmp_path: Path) -> None:

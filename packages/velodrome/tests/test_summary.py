@@ -100,11 +100,26 @@ def test_only_what_differs_by_engine_alone_is_compared() -> None:
     assert [len(group.rows) for group in groups(records)] == [2] * 5
 
 
-def test_a_result_of_older_code_is_superseded_not_mixed() -> None:
-    old = record(trial(environment="old"), seconds=(9.0, 9.0))
-    new = record(trial(environment="new"), seconds=(1.0, 1.0))
-    (group,) = groups([old, new])
-    assert group.rows[0].time == 1.0
+@pytest.mark.parametrize("changed", ["environment", "graph", "data"])
+def test_results_of_older_code_are_superseded_not_mixed(changed: str) -> None:
+    old = [record(trial(repeat=n, **{changed: "old"}), seconds=(9.0,)) for n in range(5)]
+    new = [
+        msgspec.structs.replace(
+            record(trial(repeat=n, **{changed: "new"}), seconds=(1.0,)),
+            started="2026-01-02T00:00:00+00:00",
+        )
+        for n in range(2)
+    ]
+    # Whichever come first, the newest record says what counts.
+    for records in (old + new, new + old):
+        (group,) = groups(records)
+        (row,) = group.rows
+        assert row.trial in [each.trial for each in new]
+        assert row.records == tuple(new)
+        assert row.time == 1.0
+        assert "left out: 5 older results of other code" in summary.notes(group)[0]
+        assert [each.record for each in summary.latest(results(records))] == new
+    assert not any("left out" in note for note in summary.notes(groups(new)[0]))
 
 
 def test_a_later_attempt_replaces_a_failed_one() -> None:

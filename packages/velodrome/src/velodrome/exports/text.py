@@ -57,7 +57,7 @@ def to_markdown(results: Sequence[Result]) -> str:
     return "\n".join([answers + "\n", *(table.markdown(group) for group in groups)])
 
 
-def _finished(results: Iterable[Result]) -> list[Result]:
+def _finished(results: Sequence[Result]) -> list[Result]:
     return [result for result in summary.latest(results) if result.figures]
 
 

@@ -95,22 +95,6 @@ def find(verdicts: Iterable[Verdict], trial: Trial) -> Verdict | None:
     return max(found, key=lambda verdict: verdict.made, default=None)
 
 
-def common(verdicts: Iterable[Verdict], trials: Iterable[Trial]) -> Verdict | None:
-    """What can be said of several trials of one configuration: the worst of their verdicts.
-
-    None if for one of them there is none.
-    """
-    verdicts = list(verdicts)
-    found = [find(verdicts, trial) for trial in trials]
-    known = [verdict for verdict in found if verdict is not None]
-    if not known or len(known) < len(found):
-        return None
-    return min(known, key=lambda verdict: _BADNESS.get(verdict.status, 1))
-
-
-_BADNESS = {"deviates": 0, "parity": 2}
-
-
 def everywhere() -> Path:
     """The folder of the verdicts of this machine."""
     return home()

@@ -1,12 +1,13 @@
 """Two run folders against each other: what is comparable, and what is said of it; pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from velodrome.machine import Machine
+from velodrome.record import Record
 from velodrome.report.process import Result
-from velodrome.report.summary import configuration, configured
+from velodrome.report.summary import Configured, Repeats, configuration, repeats
 from velodrome.report.words import differing, words
 from velodrome.report.words import line as line_of
 from velodrome.statistics import Comparison, compare, least_processes, median
@@ -17,7 +18,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration on one engine, as one run has it.
 
     Attributes:
-        trial: that of the last record.
+        trial: that of the newest record.
         pins: versions asked for in place of the pinned ones.
         speeds: samples/s of each process that came to its end.
         speed: their median, None if there is none.
@@ -81,30 +82,30 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(measured: Iterable[Result]) -> Run:
     """What the results of a run are compared by; of each no more is kept than that."""
-    found: dict[_Configured, dict[int, tuple[float | None, str]]] = {}
-    trials: dict[_Configured, Trial] = {}
     versions: dict[str, dict[str, str]] = {}
-    for record, figures in measured:
-        key = configured(record)
-        speed = figures.samples_sec if figures else None
-        dtype = record.ledger.dtype if record.ledger else "unknown"
-        found.setdefault(key, {})[record.trial.repeat] = speed, dtype
-        trials[key] = record.trial
-        if record.ledger:
-            versions[record.trial.engine] = record.ledger.versions
-    sides = [_side(key, trials[key], repeats.values()) for key, repeats in found.items()]
+
+    def kept() -> Iterator[tuple[Record, _Kept]]:
+        for record, figures in measured:
+            if record.ledger:
+                versions[record.trial.engine] = record.ledger.versions
+            dtype = record.ledger.dtype if record.ledger else "unknown"
+            yield record, (figures.samples_sec if figures else None, dtype)
+
+    found = repeats(kept())
+    sides = [_side(key, each) for key, each in found.items()]
     machines = frozenset(machine for _, _, machine in found)
     return Run(sides=tuple(sorted(sides, key=_order)), machines=machines, versions=versions)
 
 
-_Configured = tuple[Trial, str, Machine]
+_Kept = tuple[float | None, str]
+"""Samples/s and the arithmetic in use."""
 
 
-def _side(key: _Configured, trial: Trial, repeats: Iterable[tuple[float | None, str]]) -> Side:
-    done = [(speed, dtype) for speed, dtype in repeats if speed is not None]
+def _side(key: Configured, found: Repeats[_Kept]) -> Side:
+    done = [(speed, dtype) for speed, dtype in found.newest if speed is not None]
     speeds = tuple(speed for speed, _ in done)
     return Side(
-        trial=trial,
+        trial=found.trial,
         pins=key[1],
         speeds=speeds,
         speed=median(speeds) if speeds else None,

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from velodrome import user_code
 from velodrome.machine import Machine
-from velodrome.parity.verdict import Verdict, common
+from velodrome.parity.verdict import Verdict, find
 from velodrome.record import Clocks, Record
 from velodrome.report.process import Process, Result
 from velodrome.report.words import RECIPE, differing, line, words
@@ -40,9 +40,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         trial: any of the repeats' trials; they differ in nothing else.
         by: the field of the trial in which the rows of a group differ.
         pins: versions asked for in place of the pinned ones, such as `keras==3.14.1`.
-        records: the latest record of each repeat.
+        records: the latest record of each repeat, all of the newest code, data and model.
         done: those that came to their end.
         failed: those that did not.
+        superseded: how many older results, of other code, versions, data or model, are left out.
         processes: the figures of each repeat that came to its end.
         time: training an epoch, validation excluded.
         time_with_validation: training an epoch and validating after it.
@@ -69,6 +70,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[Record, ...]
     done: tuple[Record, ...] = ()
     failed: tuple[Record, ...] = ()
+    superseded: int = 0
     processes: tuple[Process, ...] = ()
     time: float | None = None
     time_with_validation: float | None = None
@@ -127,19 +129,67 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     needed: int = 1
 
 
-def latest(results: Iterable[Result]) -> list[Result]:
-    """The last attempt at each trial; of trials that differ only in code or data, the newest.
+Configured = tuple[Trial, str, Machine]
+"""What the repeats of a row have in common: the configuration, the pins and the machine."""
 
-    Records of an older environment or graph are superseded, not mixed with new ones. Those of
-    another machine or of other pinned versions stand beside them.
+Kept = TypeVar("Kept")
+"""What is kept of a record."""
+
+
+class Repeats(msgspec.Struct, Generic[Kept]):
+    """What is kept of one configuration's records.
+
+    Attributes:
+        started: when the newest of them was.
+        trial: that of the newest.
+        versions: what is kept of each repeat's last attempt, by environment, graph and data.
     """
-    newest = {(*configured(each.record), each.record.trial.repeat): each for each in results}
-    return list(newest.values())
+
+    started: str
+    trial: Trial
+    versions: dict[tuple[str, str, str], dict[int, Kept]]
+
+    @property
+    def newest(self) -> list[Kept]:
+        """Of the repeats whose environment, graph and data are the newest record's."""
+        return list(self.versions[_version(self.trial)].values())
+
+    @property
+    def superseded(self) -> int:
+        """How many results there are of other environments, graphs and data."""
+        return sum(map(len, self.versions.values())) - len(self.newest)
 
 
-def configured(record: Record) -> tuple[Trial, str, Machine]:
-    """What the repeats of a row have in common."""
-    return configuration(record.trial), pins(record), record.machine
+def repeats(kept: Iterable[tuple[Record, Kept]]) -> dict[Configured, Repeats[Kept]]:
+    """The repeats of each configuration.
+
+    Those of an older environment, graph or data are superseded, not mixed with new ones. Those
+    of another machine or of other pinned versions stand beside them.
+
+    Args:
+        kept: records, in the order of attempts, and what is kept of each; no record is.
+    """
+    found: dict[Configured, Repeats[Kept]] = {}
+    for record, value in kept:
+        trial = record.trial
+        key = configuration(trial), pins(record), record.machine
+        known = found.get(key)
+        if known is None:
+            known = found[key] = Repeats(record.started, trial, {})
+        elif record.started >= known.started:
+            known.started, known.trial = record.started, trial
+        known.versions.setdefault(_version(trial), {})[trial.repeat] = value
+    return found
+
+
+def _version(trial: Trial) -> tuple[str, str, str]:
+    return trial.environment, trial.graph, trial.data
+
+
+def latest(results: Sequence[Result]) -> list[Result]:
+    """The last attempt at each trial; of trials that differ only in code or data, the newest."""
+    found = repeats((result.record, number) for number, result in enumerate(results))
+    return [results[number] for number in sorted(n for each in found.values() for n in each.newest)]
 
 
 def pins(record: Record) -> str:
@@ -161,18 +211,13 @@ def groups(
         by: what the rows of a group differ in. Workloads bring their own recipes.
         verdicts: on the engines' parity.
     """
-    rows: dict[tuple[Trial, str, Machine], dict[int, Result]] = {}
-    for result in results:
-        repeats = rows.setdefault(configured(result.record), {})
-        repeats[result.record.trial.repeat] = result
+    rows = repeats((result.record, result) for result in results)
     together: dict[tuple[Trial, Machine], list[Row]] = {}
-    for (trial, _, machine), repeats in rows.items():
+    for (trial, _, machine), found in rows.items():
         shared = msgspec.structs.replace(trial, **_ALIKE[by])
-        together.setdefault((shared, machine), []).append(
-            _row(list(repeats.values()), by, verdicts)
-        )
-    found = [_group(each, machine, target) for (_, machine), each in together.items()]
-    return sorted(found, key=lambda group: group.rows[0].trial.batch_size)
+        together.setdefault((shared, machine), []).append(_row(found, by, verdicts))
+    ranked = [_group(each, machine, target) for (_, machine), each in together.items()]
+    return sorted(ranked, key=lambda group: group.rows[0].trial.batch_size)
 
 
 _ALIKE: dict[Axis, dict[str, Any]] = {
@@ -192,18 +237,19 @@ def configuration(trial: Trial) -> Trial:
     return msgspec.structs.replace(trial, repeat=0, environment="", graph="", data="")
 
 
-def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
-    records = tuple(result.record for result in repeats)
+def _row(found: Repeats[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
+    records = tuple(result.record for result in found.newest)
     row = Row(
-        trial=records[0].trial,
+        trial=found.trial,
         by=by,
         pins=pins(records[0]),
         records=records,
         done=tuple(record for record in records if record.status == "ok"),
         failed=tuple(record for record in records if record.status != "ok"),
-        verdict=_verdict(verdicts, records),
+        superseded=found.superseded,
+        verdict=find(verdicts, found.trial),
     )
-    each = tuple(result.figures for result in repeats if result.figures)
+    each = tuple(result.figures for result in found.newest if result.figures)
     if not each:
         return row
     clocks = [record.clocks for record in row.done if record.clocks]
@@ -228,14 +274,6 @@ def _row(repeats: list[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
         to_target=_middle(each, "to_target") if reached == len(each) else None,
         reached=reached,
     )
-
-
-def _verdict(verdicts: Sequence[Verdict], records: Iterable[Record]) -> Verdict | None:
-    if not verdicts:
-        return None
-    # Repeats of one configuration are of few environments and graphs.
-    trials = {(record.trial.environment, record.trial.graph): record.trial for record in records}
-    return common(verdicts, trials.values())
 
 
 def _middle(measured: Iterable[Process | Clocks], figure: str) -> float | None:
@@ -303,7 +341,13 @@ def notes(group: Group) -> list[str]:
     """What must be said with the group's results."""
     said = {record.note for row in group.rows for record in row.records if record.note}
     unsettled = [text for row in group.rows if (text := _unsettled(row))]
-    return sorted(said) + unsettled + _parity(group)
+    return sorted(said) + _superseded(group) + unsettled + _parity(group)
+
+
+def _superseded(group: Group) -> list[str]:
+    count = sum(row.superseded for row in group.rows)
+    left_out = f"{count} older result{'s' if count > 1 else ''}"
+    return [f"left out: {left_out} of other code, versions, data or model"] if count else []
 
 
 def _unsettled(row: Row) -> str:
