@@ -1,12 +1,16 @@
 """Every engine really trains, in its own environment, and all of them train the same."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builders import trial
-from velodrome import engines, environment
+from velodrome import datasets, engines, environment, store
 from velodrome.datasets.base import PreparedData
 from velodrome.executors import local
 from velodrome.executors.base import Outcome
@@ -132,3 +136,90 @@ def test_bfloat16_on_mxnet_is_pytorchs(digits: PreparedData, tmp_path: Path) -> 
     mxnet, torch, wide = losses.values()
     # Nearer to each other than either is to float32.
     assert abs(mxnet - torch) < abs(torch - wide)
+
+
+def test_the_users_keras_json_changes_nothing(
+    digits: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
+    losses = []
+    for content in ({}, wishes):
+        (tmp_path / "keras.json").write_text(json.dumps(content))
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        recipe = Recipe(learning_rate=0.05)
+        outcome = train("keras-torch", "lenet", digits, tmp_path, recipe, 1, samples=320)
+        assert outcome.ledger is not None, outcome.last_lines
+        assert outcome.ledger.dtype == "float32"
+        assert outcome.ledger.memory_format == "channels last"
+        losses.append(outcome.epochs[0].loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+NARROWED = """\
+import numpy as np
+from velodrome.engines.jax import Jax
+from velodrome.engines.torch import Torch
+
+class NarrowJax(Jax):
+    name = "narrow-jax"
+
+    def __init__(self, job):
+        super().__init__(job)
+        self._dtype = np.dtype("float16")
+
+class NarrowTorch(Torch):
+    name = "narrow-torch"
+
+    def __init__(self, job):
+        import torch
+
+        super().__init__(job)
+        self._dtype = torch.bfloat16
+
+ENGINES = (NarrowJax, NarrowTorch)
+"""
+
+
+def test_the_ledger_has_the_dtype_of_what_was_built(tmp_path: Path) -> None:
+    (tmp_path / "narrowed.py").write_text(NARROWED)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "velodrome", "run", "mlp", "--dataset", "digits"),
+            *("--engine", "narrow-jax,narrow-torch", "--epochs", "1", "--repeats", "1"),
+            *("--samples", "64", "--out", str(tmp_path / "out")),
+        ],
+        env={**os.environ, "VELODROME_ENGINES": str(tmp_path)},
+        check=False,
+    )
+    told = {
+        each.trial.engine: each.ledger.dtype
+        for each in store.read(tmp_path / "out")
+        if each.ledger is not None
+    }
+    assert told == {
+        "narrow-jax": "float32 (variables float16)",
+        "narrow-torch": "bfloat16 (variables bfloat16)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "workload", "wide"),
+    [
+        ("torch", "float16", "imdb-rnn", "LSTM in float32"),
+        ("torch", "bfloat16", "imdb-rnn", None),
+        ("mxnet", "bfloat16", "imdb-rnn", "LSTM in float32"),
+        ("mxnet", "bfloat16", "transformer-imdb", "attention in float32"),
+    ],
+)
+def test_the_ledger_notes_what_stays_wide(
+    engine: str, dtype: DType, workload: str, wide: str | None, tmp_path: Path
+) -> None:
+    if reason := engines.registry.get(engine).unsupported(trial(dtype=dtype)):
+        pytest.skip(reason)
+    data = datasets.get("synthetic").prepare(registry.get(workload).takes())
+    recipe = registry.get(workload).recipe
+    outcome = train(engine, workload, data, tmp_path, recipe, 1, samples=8, dtype=dtype)
+    assert outcome.ledger is not None, outcome.last_lines
+    assert outcome.ledger.dtype == dtype
+    found = [note for note in outcome.ledger.notes if "in float32" in note]
+    assert found == [] if wide is None else found[0].startswith(wide)

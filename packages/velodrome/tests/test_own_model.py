@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from velodrome import datasets, store, study, user_code, workloads
+from builders import trial
+from velodrome import datasets, engines, environment, store, study, user_code, workloads
 from velodrome.datasets import own
 from velodrome.errors import UserError
+from velodrome.executors import local
+from velodrome.job import Job, OwnModel
 from velodrome.parity import verdict
+from velodrome.workloads.graph import Graph
 
 MODEL = """\
 import keras
@@ -259,3 +263,34 @@ def test_the_message_is_what_the_user_wrote() -> None:
     )
     assert user_code.message(wrapped) == "ValueError: no such thing"
     assert json.dumps(user_code.message(ValueError("x" * 900))).count("x") < 400
+
+
+def test_the_ledger_has_the_dtypes_that_the_users_file_has_chosen(here: Path) -> None:
+    policy = "def build():\n    keras.config.set_dtype_policy('mixed_bfloat16')\n"
+    changed = MODEL.replace("def build():\n", policy)
+    changed = changed.replace('name="scale"', 'name="scale", dtype="float16"')
+    (here / "my_model.py").write_text(changed)
+    name = "my_model.py:build"
+    digest = user_code.digest(user_code.parse(name))
+    kind = engines.registry.get("keras-jax")
+    outcome = local.run(
+        Job(
+            trial=trial(engine="keras-jax", workload=name, samples=16, batch_size=16),
+            graph=Graph((), ()),
+            data=own.prepare("my_data.npz"),
+            threads=1,
+            model=OwnModel(
+                reference=name,
+                digest=digest,
+                weights=str(here / "weights.npz"),
+                rehearsal=True,
+            ),
+        ),
+        environment.ensure("jax", "cpu", report=print),
+        variables=kind.variables("stock", 1),
+        timeout=300,
+        log=here / "log",
+        on_event=lambda event: None,
+    )
+    assert outcome.ledger is not None, outcome.last_lines
+    assert outcome.ledger.dtype == "bfloat16 (variables float16 and float32)"

@@ -6,6 +6,7 @@ itself is imported only inside the engine's methods.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -28,6 +29,22 @@ LOSS_SCALE = 1024.0
 """What the loss is multiplied by in float16 before its gradient is taken, and the gradient divided
 by after: else small gradients of activations round to zero (Micikevicius et al., "Mixed Precision
 Training", ICLR 2018). A fixed one, so that all engines train the same."""
+
+
+def dtype_in_use(compute: Iterable[str], variables: Iterable[str], *, tf32: bool) -> str:
+    """The ledger's word for how a built model computes, whatever was asked for.
+
+    Args:
+        compute: dtypes that products and convolutions take.
+        variables: dtypes of the model's arrays; named where they are not those of `Engine.dtypes`.
+        tf32: whether products of float32 are rounded to TF32.
+    """
+    word = " and ".join(sorted(set(compute)))
+    held = " and ".join(sorted(set(variables)))
+    usual = "float64" if word == "float64" else "float32"
+    if word == "float32" and tf32:
+        word = "tf32"
+    return word if held == usual else f"{word} (variables {held})"
 
 
 class Totals(NamedTuple):

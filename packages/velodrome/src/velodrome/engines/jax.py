@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from velodrome.engines import libraries
-from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence
 from velodrome.job import Job, Meeting
 from velodrome.machine import usable_cpus
@@ -67,7 +67,7 @@ class Jax(Engine):
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._shared = NamedSharding(mesh, PartitionSpec("batch"))
         graph, recipe = self.graph, self.job.trial.recipe
-        compute = jnp.dtype(self.arithmetic)
+        compute = self._compute = jnp.dtype(self.arithmetic)
 
         def losses(params: Any, statistics: Any, x: Any, y: Any, key: Any) -> tuple[Any, Any]:
             """Mean cross-entropy; the number told right and the new moving statistics."""
@@ -187,11 +187,18 @@ class Jax(Engine):
         import jax
         import jaxlib
 
+        params, statistics, *_ = self._state
+        tf32 = self.gpus and libraries.tf32(self.framework)
         device = jax.devices()[0]
         several = f", {self.replicas} devices by sharding" if self.replicas > 1 else ""
         synchronised = ("batch normalisation over the whole batch, synchronised",)
         return Ledger(
-            dtype=self.job.trial.dtype,
+            dtype=dtype_in_use(
+                # Without 64 bits, JAX takes float64 for float32.
+                {str(jax.dtypes.canonicalize_dtype(self._compute))},
+                {str(each.dtype) for each in (params | statistics).values()},
+                tf32=tf32,
+            ),
             compile_mode="jax.jit, donated state",
             threads=libraries.threads(self.framework),
             memory_format="channels last",
@@ -203,7 +210,7 @@ class Jax(Engine):
                 "numpy": np.__version__,
             },
             device=f"{device.platform} ({device.device_kind}){several}",
-            tf32=self.job.trial.dtype == "tf32" if self.gpus else None,
+            tf32=tf32 if self.gpus else None,
             determinism=f"XLA_FLAGS {os.environ.get('XLA_FLAGS', 'not set')}",
             notes=(*(synchronised if several and self.graph.has(BatchNorm) else ()), *self.scaling),
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines import libraries
-from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.engines.jax import join, multiply_in, share_processor
 from velodrome.engines.mxnet import NO_FLOAT16, MXNet
@@ -82,13 +82,17 @@ class Keras(Engine):
 
         if keras.config.backend() != self.backend:
             raise ImportError(f"Keras runs on {keras.config.backend()}, not on {self.backend}")
+        # Whatever the user's keras.json says.
+        keras.config.set_floatx("float64" if job.trial.dtype == "float64" else "float32")
+        mixed = job.trial.dtype in ("bfloat16", "float16")
+        keras.config.set_dtype_policy(("mixed_" if mixed else "") + self.arithmetic)
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_epsilon(1e-7)
 
     def build(self) -> None:
         import keras
 
         recipe = self.job.trial.recipe
-        if self.job.trial.dtype in ("bfloat16", "float16"):
-            keras.config.set_dtype_policy(f"mixed_{self.job.trial.dtype}")
         keras.utils.set_random_seed(self.job.trial.seed)
         with self._scope():
             optimizer = (
@@ -271,8 +275,9 @@ class Keras(Engine):
 
         job = self.job
         framework = importlib.import_module(self.framework)
+        tf32 = self.gpus and libraries.tf32(self.framework)
         return Ledger(
-            dtype=self.job.trial.dtype,
+            dtype=self._dtype_in_use(tf32),
             compile_mode=self._compile_mode(),
             threads=libraries.threads(self.framework),
             memory_format=keras.config.image_data_format().replace("_", " "),
@@ -286,9 +291,26 @@ class Keras(Engine):
             },
             device=self.job.trial.devices
             + (f", {self.replicas} logical" if self.replicas > 1 and not self.gpus else ""),
-            tf32=self.job.trial.dtype == "tf32" if self.gpus else None,
+            tf32=tf32 if self.gpus else None,
             determinism="not asked for",
             notes=(*((self.mechanism,) if self.replicas > 1 else ()), *self.scaling),
+        )
+
+    def _dtype_in_use(self, tf32: bool) -> str:
+        """Of the layers that hold arrays, but for integers."""
+        from keras.backend import is_float_dtype
+
+        held = [each for each in self._model.weights if is_float_dtype(each.dtype)]
+        own = {id(each) for each in held}
+        layers = [
+            layer
+            for layer in self._model._flatten_layers()
+            if not own.isdisjoint(
+                map(id, layer._trainable_variables + layer._non_trainable_variables)
+            )
+        ]
+        return dtype_in_use(
+            {layer.compute_dtype for layer in layers}, {each.dtype for each in held}, tf32=tf32
         )
 
     def _compile_mode(self) -> str:

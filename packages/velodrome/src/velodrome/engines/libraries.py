@@ -1,4 +1,4 @@
-"""The compute libraries inside the frameworks: worker threads and versions, for the ledger.
+"""The compute libraries inside the frameworks: threads, TF32 and versions, for the ledger.
 
 To be asked once the framework has started, in the measured process.
 """
@@ -33,6 +33,24 @@ def threads(framework: str) -> int | None:
             told = getattr(library, "omp_get_max_threads", None)
             return int(told()) if told else None
     return None
+
+
+def tf32(framework: str) -> bool:
+    """Whether the framework lets GPUs round products of float32 to TF32."""
+    match framework:
+        case "torch":
+            import torch
+
+            return bool(torch.backends.cuda.matmul.allow_tf32)
+        case "tensorflow":
+            import tensorflow as tf
+
+            return bool(tf.config.experimental.tensor_float_32_execution_enabled())
+        case "jax":
+            import jax
+
+            return bool(jax.config.jax_default_matmul_precision == "tensorfloat32")
+    return False
 
 
 def versions(framework: str, gpus: bool) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from velodrome.engines import channels_first, libraries, parameter_server
-from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.job import Job
@@ -91,7 +91,8 @@ class MXNet(Engine):
     def build(self) -> None:
         import mxnet as mx
 
-        self._block = _block(self.graph, self.job.trial.dtype == "bfloat16")
+        self._narrow = self.job.trial.dtype == "bfloat16"
+        self._block = _block(self.graph, self._narrow)
         device = mx.gpu if self.gpus else mx.cpu
         self._contexts = [device(number) for number in range(len(self.own))]
         self._block.initialize(ctx=self._contexts)
@@ -253,8 +254,10 @@ class MXNet(Engine):
 
         trial = self.job.trial
         features = mx.runtime.Features()
+        arrays = (each.data(self._contexts[0]) for each in self._block.arrays.values())
+        held = {np.dtype(each.dtype).name for each in arrays}
         return Ledger(
-            dtype=trial.dtype,
+            dtype=dtype_in_use({"bfloat16"} if self._narrow else held, held, tf32=False),
             compile_mode="hybridized, static_alloc, static_shape",
             threads=libraries.threads(self.framework),
             memory_format="channels first",
@@ -271,8 +274,15 @@ class MXNet(Engine):
             notes=(
                 f"oneDNN {'built in' if features.is_enabled('MKLDNN') else 'missing'}",
                 *self._several(),
+                *self._wide(),
             ),
         )
+
+    def _wide(self) -> tuple[str, ...]:
+        """What stays in float32 though convolutions and dense layers are narrow."""
+        names: dict[str, type] = {"LSTM": LSTM, "attention": SelfAttention}
+        wide = [name for name, layer in names.items() if self.graph.has(layer)]
+        return (f"{' and '.join(wide)} in float32",) if self._narrow and wide else ()
 
     def _several(self) -> tuple[str, ...]:
         if self.replicas == 1:

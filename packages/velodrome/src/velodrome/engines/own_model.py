@@ -25,11 +25,6 @@ class OwnModel(Keras):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        import keras
-
-        if job.trial.dtype == "float64":
-            keras.config.set_floatx("float64")
-            keras.config.set_dtype_policy("float64")
         assert job.model is not None
         self._reference = user_code.parse(job.model.reference)
         self._notes: tuple[str, ...] = ()
@@ -46,8 +41,6 @@ class OwnModel(Keras):
         assert self.job.model is not None
         if user_code.digest(self._reference) != self.job.model.digest:
             raise UserError(f"{self._reference.path} has changed meanwhile; start again")
-        if self.job.trial.dtype in ("bfloat16", "float16"):
-            keras.config.set_dtype_policy(f"mixed_{self.job.trial.dtype}")
         keras.utils.set_random_seed(self.job.trial.seed)
         probed = min(_PROBED, self.job.data.train)
         self._probe = datasets.load(self.job.data, probed).train

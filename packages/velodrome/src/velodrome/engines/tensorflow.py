@@ -8,7 +8,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines import libraries
-from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job, Meeting
 from velodrome.record import Ledger
@@ -88,6 +88,7 @@ class TensorFlow(Engine):
         import tensorflow as tf
 
         tf.random.set_seed(self.job.trial.seed)
+        self._compute = tf.as_dtype(self.arithmetic)
         with self._strategy.scope():
             self._make_variables()
 
@@ -231,7 +232,6 @@ class TensorFlow(Engine):
         """Logits for a batch, and what the moving statistics become by it."""
         import tensorflow as tf
 
-        compute = tf.as_dtype(self.arithmetic)
         arrays = by_node(self._arrays)
         values = {"input": x}
         moved: dict[str, Any] = {}
@@ -245,7 +245,7 @@ class TensorFlow(Engine):
                 case Dropout(rate=rate):
                     value = tf.nn.dropout(inputs[0], rate) if training and rate else inputs[0]
                 case layer:
-                    value = _compute(layer, own, inputs, compute)
+                    value = _compute(layer, own, inputs, self._compute)
             values[node.name] = value
         return tf.cast(values[self.graph.nodes[-1].name], tf.float32), moved
 
@@ -312,8 +312,13 @@ class TensorFlow(Engine):
     def ledger(self) -> Ledger:
         import tensorflow as tf
 
+        tf32 = self.gpus and libraries.tf32(self.framework)
         return Ledger(
-            dtype=self.job.trial.dtype,
+            dtype=dtype_in_use(
+                {self._compute.name},
+                {each.dtype.name for each in self._arrays.values()},
+                tf32=tf32,
+            ),
             compile_mode=f"tf.function{self._shares()}",
             threads=libraries.threads(self.framework),
             memory_format="channels last",
@@ -325,7 +330,7 @@ class TensorFlow(Engine):
                 **libraries.versions(self.framework, self.gpus),
             },
             device=", ".join(each.name for each in tf.config.list_logical_devices()),
-            tf32=tf.config.experimental.tensor_float_32_execution_enabled() if self.gpus else None,
+            tf32=tf32 if self.gpus else None,
             determinism="op determinism not asked for",
             notes=(
                 *(

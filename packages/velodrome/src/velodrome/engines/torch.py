@@ -10,7 +10,7 @@ import numpy as np
 
 from velodrome.devices import Devices
 from velodrome.engines import channels_first, libraries
-from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals
+from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.job import Job
 from velodrome.record import Ledger
@@ -273,15 +273,20 @@ class Torch(Engine):
             return loss, ((logit > 0) == (y > 0)).sum()
         return functional.cross_entropy(logits, y), (logits.argmax(1) == y).sum()
 
+    @property
+    def _narrow(self) -> Any:
+        """What autocast is told to compute in; None where all is in the parameters' dtype."""
+        import torch
+
+        return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.arithmetic)
+
     def _apply(self, x: Any, *, training: bool) -> Any:
         """Logits for a batch; while training, moving statistics move."""
         import torch
 
         values = {"input": x}
-        narrow = getattr(torch, self.arithmetic)
-        mixed = narrow in (torch.bfloat16, torch.float16)
-        device = self._device.type
-        with torch.autocast(device, narrow) if mixed else contextlib.nullcontext():
+        narrow = self._narrow
+        with torch.autocast(self._device.type, narrow) if narrow else contextlib.nullcontext():
             for node in self.graph.nodes:
                 inputs = [values[name] for name in node.inputs]
                 own = self._own.get(node.name, {})
@@ -291,8 +296,10 @@ class Torch(Engine):
     def ledger(self) -> Ledger:
         import torch
 
+        held = {_word(each.dtype) for each in self._arrays.values()}
+        tf32 = self.gpus and libraries.tf32(self.framework)
         return Ledger(
-            dtype=self.job.trial.dtype,
+            dtype=dtype_in_use({_word(self._narrow)} if self._narrow else held, held, tf32=tf32),
             compile_mode="eager" + (", DistributedDataParallel" if self.replicas > 1 else ""),
             threads=libraries.threads(self.framework),
             memory_format="channels last" if self._tuned else "channels first",
@@ -304,7 +311,7 @@ class Torch(Engine):
                 **libraries.versions(self.framework, self.gpus),
             },
             device=self._devices(),
-            tf32=torch.backends.cuda.matmul.allow_tf32 if self.gpus else None,
+            tf32=tf32 if self.gpus else None,
             determinism="deterministic algorithms "
             + ("only" if torch.are_deterministic_algorithms_enabled() else "not asked for"),
             notes=(
@@ -312,8 +319,17 @@ class Torch(Engine):
                 f"{'fused ' if self._tuned else ''}{type(self._optimizer).__name__}",
                 *_normalisation(self.graph, self.replicas),
                 *self.scaling,
+                *self._wide(),
             ),
         )
+
+    def _wide(self) -> tuple[str, ...]:
+        """What stays in float32 though the rest is narrow."""
+        import torch
+
+        if self._narrow == torch.float16 and not self.gpus and self.graph.has(LSTM):
+            return ("LSTM in float32: on a CPU PyTorch has none in float16",)
+        return ()
 
     def _devices(self) -> str:
         import torch
@@ -330,6 +346,11 @@ class Torch(Engine):
 
 
 ENGINES = (Torch,)
+
+
+def _word(dtype: Any) -> str:
+    """`float32`, where PyTorch says `torch.float32`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def allow_tf32(allowed: bool) -> None:
