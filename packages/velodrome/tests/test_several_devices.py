@@ -86,6 +86,17 @@ def test_two_devices_train_what_one_trains(
     assert (two.waited is not None and two.waited >= 0) == (engine == "torch")
 
 
+@pytest.mark.parametrize("engine", ["keras-jax", "keras-tensorflow"])
+def test_keras_validates_what_its_devices_cannot_share_evenly(
+    engine: str, digits: PreparedData, tmp_path: Path
+) -> None:
+    """60 samples to train on have 15 to validate with, one batch, which two cannot share."""
+    one = run(a_job(engine, "cpu", digits, 60, epochs=1), tmp_path)
+    two = run(a_job(engine, "cpu:2", digits, 60, epochs=1), tmp_path)
+    np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+    assert two.epochs[0].validation_accuracy == pytest.approx(one.epochs[0].validation_accuracy)
+
+
 @pytest.mark.parametrize("devices", ["cpu:2", "2xcpu"])
 def test_devices_of_jax_never_wait_for_a_thread_that_waits_for_them(
     devices: str, digits: PreparedData, tmp_path: Path

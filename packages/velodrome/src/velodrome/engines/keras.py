@@ -64,11 +64,13 @@ class Keras(Engine):
     Attributes:
         backend: what `KERAS_BACKEND` is set to.
         mechanism: how several devices share a batch, and normalise it.
+        evenly: whether they share rightly only a batch that their number divides.
     """
 
     own_models = True
     backend: ClassVar[str]
     mechanism: ClassVar[str] = ""
+    evenly: ClassVar[bool] = True
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -156,7 +158,7 @@ class Keras(Engine):
         """Keras shares evenly: on JAX by force, on TensorFlow by taking the mean of means."""
         size = self.job.trial.batch_size
         for batch in (size, 0 if self.job.trial.drop_last else samples % size):
-            if batch % self.replicas:
+            if self.evenly and batch % self.replicas:
                 raise Unsupported(
                     f"{self.name} would not share a batch of {batch} samples rightly among "
                     f"{self.replicas} devices; take sizes that divide, or drop_last"
@@ -229,7 +231,24 @@ class Keras(Engine):
         return Totals(logs.get("crossentropy", logs["loss"]), logs["accuracy"])
 
     def evaluate(self) -> Totals:
-        return self._validated(*self._validation)
+        """What several devices cannot share evenly at the end is evaluated by itself, by each."""
+        x, y = self._validation
+        rest = len(y) % self.job.trial.batch_size % self.replicas if self.evenly else 0
+        if not rest:
+            return self._validated(x, y)
+        last = self._validated(
+            x[-rest:].repeat(self.replicas, 0), y[-rest:].repeat(self.replicas, 0)
+        )
+        if rest == len(y):
+            return last
+        whole = self._validated(x[:-rest], y[:-rest])
+        share = rest / len(y)
+        return Totals(
+            (1 - share) * whole.loss + share * last.loss,
+            None
+            if whole.accuracy is None or last.accuracy is None
+            else (1 - share) * whole.accuracy + share * last.accuracy,
+        )
 
     def _validated(self, x: Inputs, y: Labels) -> Totals:
         logs = self._model.evaluate(
@@ -330,6 +349,8 @@ class KerasMXNet(Keras):
     )
     summary = "Keras on MXNet, by the keras_mxnet plug-in"
     mechanism = "keras.distribution.DataParallel, kvstore device; batch normalisation per device"
+    # The loss is taken of all parts together.
+    evenly = False
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
@@ -353,9 +374,6 @@ class KerasMXNet(Keras):
             # For as long as the process lives.
             keras.device("gpu:0").__enter__()
         _share(job.trial)
-
-    def _check_even(self, samples: int) -> None:
-        """Any batch is shared rightly: its loss is taken of all parts together."""
 
 
 class KerasTensorFlow(Keras):
@@ -438,24 +456,6 @@ class KerasJax(Keras):
             own = self._part(in_sequence(len(y)), self.job.trial.batch_size)
             x, y = x[own], y[own]
         return super()._validated(x, y)
-
-    def evaluate(self) -> Totals:
-        """What several devices cannot share evenly at the end is evaluated by itself."""
-        x, y = self._validation
-        rest = len(y) % self.job.trial.batch_size % self.replicas
-        if not rest:
-            return super().evaluate()
-        whole = self._validated(x[:-rest], y[:-rest])
-        last = self._validated(
-            x[-rest:].repeat(self.replicas, 0), y[-rest:].repeat(self.replicas, 0)
-        )
-        share = rest / len(y)
-        return Totals(
-            (1 - share) * whole.loss + share * last.loss,
-            None
-            if whole.accuracy is None or last.accuracy is None
-            else (1 - share) * whole.accuracy + share * last.accuracy,
-        )
 
 
 class KerasTorch(Keras):
