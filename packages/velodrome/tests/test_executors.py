@@ -76,6 +76,12 @@ def by_local(mxnet_environment: Environment, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
+def test_what_the_machine_was_like_before_the_run_is_kept_with_each_trial(by_local: Path) -> None:
+    (spread,) = {each.steadiness.at_start for each in store.read(by_local) if each.steadiness}
+    assert spread is not None
+    assert spread >= 0
+
+
 def whole(records: list[Record]) -> None:
     """Each has what the local executor keeps of a trial."""
     for record in records:

@@ -49,6 +49,22 @@ def test_a_single_burst_of_other_load_is_told() -> None:
     assert not found.steady
 
 
+def test_what_was_seen_before_the_run_is_told_in_the_report() -> None:
+    one = run(*[0.010] * 10)
+    late = [
+        msgspec.structs.replace(
+            each, steadiness=Steadiness(before=0.010, after=0.010, at_start=spread)
+        )
+        for each, spread in zip(one, [None, *[0.02] * 4, *[0.17] * 4], strict=True)
+    ]
+    found = report.drift(late)
+    assert found is not None
+    assert found.at_start == 0.17
+    assert not found.steady
+    (text,) = markdown.machines(summary.groups(results(late)))
+    assert "at most 0% more, 17% before the run; " in text
+
+
 def test_records_without_readings_say_nothing() -> None:
     assert report.drift([record()]) is None
 

@@ -111,10 +111,18 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Steadiness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Seconds of a fixed kernel right before the trial and right after it."""
+    """A fixed kernel's time around a trial.
+
+    Attributes:
+        before: seconds right before the trial.
+        after: seconds right after it.
+        at_start: of nine readings before the run, the slowest over the median, less one; None
+            where they were not taken.
+    """
 
     before: float
     after: float
+    at_start: float | None = None
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True, gc=False):

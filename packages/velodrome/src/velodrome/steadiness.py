@@ -31,12 +31,6 @@ def spread(readings: list[float]) -> float:
     return max(readings) / median(readings) - 1
 
 
-def check(readings: int = 9) -> str:
-    """What must be said of the machine before a run begins; empty if it is steady."""
-    taken = [probe() for _ in range(readings)]
-    if spread(taken) <= UNSTEADY:
-        return ""
-    return (
-        f"the machine is not steady: a fixed kernel took up to {spread(taken):.0%} longer than "
-        f"its median of {median(taken) * 1e3:.1f} ms; close what else runs"
-    )
+def at_start() -> float:
+    """The spread of the nine readings that are taken before a run begins."""
+    return spread([probe() for _ in range(9)])

@@ -40,8 +40,14 @@ class Here(Executor):
 
     def run(self, tasks: Sequence[Task], tell: Tell, folder: Path) -> None:
         """As `Executor.run`."""
-        if tasks and (unsteady := steadiness.check()):
-            tell(Note(text=unsteady))
+        spread = steadiness.at_start() if tasks else 0.0
+        if spread > steadiness.UNSTEADY:
+            tell(
+                Note(
+                    text=f"the machine is not steady: a fixed kernel took up to {spread:.0%} "
+                    "longer than its median; close what else runs"
+                )
+            )
         if self._jobs > 1 and any(task.job.devices.kind == "cpu" for task in tasks):
             tell(
                 Note(
@@ -49,7 +55,7 @@ class Here(Executor):
                     f"whatever --jobs; of those on GPUs, up to {self._jobs} side by side"
                 )
             )
-        run(tasks, tell, self._jobs)
+        run(tasks, tell, self._jobs, spread=spread)
 
 
 EXECUTORS = (Here,)
@@ -83,7 +89,13 @@ class _Running(NamedTuple):
     before: float
 
 
-def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1, stops: Sequence[int] = ()) -> None:
+def run(
+    tasks: Sequence[Task],
+    tell: Tell,
+    jobs: int = 1,
+    stops: Sequence[int] = (),
+    spread: float | None = None,
+) -> None:
     """Run tasks that are meant for this machine's processors and data.
 
     Each trial is followed by a thread of its own that blocks until its worker reports; this
@@ -94,6 +106,7 @@ def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1, stops: Sequence[int] =
         tell: called in this thread.
         jobs: most trials at a time.
         stops: as for `local.run`.
+        spread: of the readings before the run, for `Steadiness.at_start`.
     """
     machine = this_machine()
     able = [task for task in tasks if not unsupported(task.job, machine)]
@@ -137,7 +150,7 @@ def run(tasks: Sequence[Task], tell: Tell, jobs: int = 1, stops: Sequence[int] =
                     started=ran.started,
                     outcome=news.outcome,
                     machine=machine,
-                    steadiness=Steadiness(before=ran.before, after=reading),
+                    steadiness=Steadiness(before=ran.before, after=reading, at_start=spread),
                     ceiling=_ceiling(ran.ready, machine),
                 )
             )
