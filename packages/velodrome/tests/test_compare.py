@@ -110,6 +110,51 @@ def test_two_machines_and_two_versions_are_said_clearly() -> None:
     assert versions == "torch: torch 2.13.0 against 2.14.0"
 
 
+def elsewhere(runs: list[Record]) -> list[Record]:
+    machine = msgspec.structs.replace(runs[0].machine, cpu="Another processor")
+    return [msgspec.structs.replace(each, machine=machine) for each in runs]
+
+
+def pinned(runs: list[Record]) -> list[Record]:
+    return [
+        msgspec.structs.replace(each, environment={**each.environment, "pins": "keras==3.14.1"})
+        for each in runs
+    ]
+
+
+def test_one_configuration_on_several_machines_is_refused() -> None:
+    mixed = run(1.0) + elsewhere(run(2.0))
+    other = run(1.0, batch_size=8)
+    for a, b, which in ((mixed, run(1.0), "first"), (run(1.0), mixed, "second")):
+        refused, compared = sorted(match(a + other, b + other).pairs, key=lambda pair: pair.title)
+        assert refused.comparison is None
+        assert f"the {which} run has it on 2 machines (A processor" in compare.line(refused)
+        assert compared.comparison is not None
+        assert compared.comparison.family == 1
+
+
+def test_pinned_and_unpinned_of_one_run_are_told_apart() -> None:
+    both = run(1.0) + pinned(run(2.0))
+    assert [pair.a.speed for pair in match(both, both).pairs] == pytest.approx(
+        [1000, 500], rel=0.01
+    )
+    for a, b in ((both, run(1.1)), (both[::-1], run(1.1))):
+        found = match(a, b)
+        (pair,) = found.pairs
+        assert not pair.a.pins
+        assert len(found.only_a) == 1
+        assert "keras==3.14.1" in found.only_a[0]
+    found = match(pinned(run(1.1)), both)
+    (pair,) = found.pairs
+    assert pair.b.pins == "keras==3.14.1"
+    assert len(found.only_b) == 1
+    # A run of each is the question what the pinned version brings.
+    found = match(run(1.0), pinned(run(1.1)))
+    assert len(found.pairs) == 1
+    assert not found.only_a
+    assert not found.only_b
+
+
 def test_one_level_holds_for_all_lines_together() -> None:
     several = [run(1.0, batch_size=size) for size in (8, 16, 32)]
     flat = [each for one in several for each in one]

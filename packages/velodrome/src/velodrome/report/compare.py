@@ -1,6 +1,6 @@
 """Two run folders against each other: what is comparable, and what is said of it; pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         trial: that of the newest record.
         pins: versions asked for in place of the pinned ones.
+        machine: what it ran on.
         speeds: samples/s of each process that came to its end.
         speed: their median, None if there is none.
         dtypes: the arithmetic in use in these processes.
@@ -27,6 +28,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
     trial: Trial
     pins: str
+    machine: Machine
     speeds: tuple[float, ...]
     speed: float | None
     dtypes: frozenset[str]
@@ -107,6 +109,7 @@ def _side(key: Configured, found: Repeats[_Kept]) -> Side:
     return Side(
         trial=found.trial,
         pins=key[1],
+        machine=key[2],
         speeds=speeds,
         speed=median(speeds) if speeds else None,
         dtypes=frozenset(dtype for _, dtype in done),
@@ -126,7 +129,8 @@ def match(a: Run, b: Run) -> Match:
         a: the first run, the one that is judged against.
         b: the second.
     """
-    sides_a, sides_b = _sides(a), _sides(b)
+    apart = _pinned_apart(a) | _pinned_apart(b)
+    sides_a, sides_b = _sides(a, apart), _sides(b, apart)
     titles = _titles([*sides_a, *sides_b])
     both = [key for key in sides_a if key in sides_b]
     found = [_pair(titles[key], sides_a[key], sides_b[key]) for key in both]
@@ -211,13 +215,20 @@ def _speed(side: Side) -> str:
 _Key = tuple[Trial, str]
 
 
-def _sides(run: Run) -> dict[_Key, Side]:
-    """By configuration; pins stand in the key only where a run has an engine twice."""
-    sides: dict[_Key, Side] = {}
+def _pinned_apart(run: Run) -> set[Trial]:
+    """The configurations that a run has in several versions, by its pins."""
+    pins: dict[Trial, set[str]] = {}
     for side in run.sides:
-        key = configuration(side.trial)
-        pins = side.pins if (key, "") in sides else ""
-        sides[key, pins] = side
+        pins.setdefault(configuration(side.trial), set()).add(side.pins)
+    return {trial for trial, several in pins.items() if len(several) > 1}
+
+
+def _sides(run: Run, apart: Container[Trial]) -> dict[_Key, list[Side]]:
+    """By configuration, and by pins where these tell sides apart; of each machine one."""
+    sides: dict[_Key, list[Side]] = {}
+    for side in run.sides:
+        trial = configuration(side.trial)
+        sides.setdefault((trial, side.pins if trial in apart else ""), []).append(side)
     return sides
 
 
@@ -232,8 +243,17 @@ def _titles(keys: Sequence[_Key]) -> dict[_Key, str]:
     return titles
 
 
-def _pair(title: str, a: Side, b: Side) -> Pair:
-    return Pair(title=title, a=a, b=b, refused="; ".join(_obstacles(a, b)))
+def _pair(title: str, a: Sequence[Side], b: Sequence[Side]) -> Pair:
+    """Of a side that is of several machines, there is none to be compared; one stands for it."""
+    several = [*_several("first", a), *_several("second", b)]
+    return Pair(title=title, a=a[0], b=b[0], refused="; ".join(several or _obstacles(a[0], b[0])))
+
+
+def _several(run: str, sides: Sequence[Side]) -> list[str]:
+    if len(sides) == 1:
+        return []
+    machines = "; ".join(sorted(_machine(side.machine) for side in sides))
+    return [f"the {run} run has it on {len(sides)} machines ({machines}): give each its own folder"]
 
 
 def _obstacles(a: Side, b: Side) -> list[str]:
