@@ -348,6 +348,23 @@ def test_the_ledger_shows_what_differs_and_what_really_ran() -> None:
     assert "**unknown**" in text
 
 
+def test_the_ledger_shows_every_way_in_which_an_engine_ran_once() -> None:
+    results_of = [
+        msgspec.structs.replace(
+            record(trial(dtype=dtype, devices=device, batch_size=size)),
+            ledger=msgspec.structs.replace(LEDGER, dtype=dtype, device=device),
+        )
+        for dtype in ("float32", "bfloat16")
+        for device in ("cpu", "gpu")
+        for size in (32, 64)
+    ]
+    text = ledger.markdown(groups(results(results_of)))
+    assert "| | torch, tuned | torch, tuned | torch, tuned | torch, tuned |" in text
+    assert "| dtype | **float32** | **float32** | **bfloat16** | **bfloat16** |" in text
+    assert "| device | **cpu** | **gpu** | **cpu** | **gpu** |" in text
+    assert "| memory format | channels last | channels last |" in text
+
+
 def test_the_references_arithmetic_is_told() -> None:
     usual = msgspec.structs.replace(a_verdict(workload="mlp"), reference="float64")
     own = msgspec.structs.replace(a_verdict(workload="m.py:build"), reference="float32")

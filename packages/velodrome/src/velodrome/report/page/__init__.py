@@ -73,7 +73,7 @@ def render(
         kinds=[kind for kind in figures.KINDS if any(each.kind == kind.name for each in charts)],
         parity=_parity(groups),
         reference=parity.reference(_verdicts(groups)),
-        ledgers=_ledgers(groups),
+        ledgers=ledger.ways(groups),
         failures=_failures(groups),
         every=_every(groups),
         machines=markdown.machines(groups),
@@ -298,21 +298,6 @@ def _parity(groups: Sequence[Group]) -> list[dict[str, Any]]:
         }
         for alike in parity.together(_verdicts(groups))
     ]
-
-
-def _ledgers(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """How each engine ran, each way once."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in (row for group in groups for row in group.rows):
-        for ran in ledger.distinct(row):
-            entries = ledger.entries(ran, row.verdict)
-            found[row.label, row.trial.settings, *entries.values()] = {
-                "label": row.label,
-                "engine": row.trial.engine,
-                "settings": row.trial.settings,
-                "entries": entries,
-            }
-    return sorted(found.values(), key=lambda each: (each["label"], each["settings"]))
 
 
 def _failures(groups: Sequence[Group]) -> list[dict[str, Any]]:
