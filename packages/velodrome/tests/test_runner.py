@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from velodrome import runner, store
+from velodrome import machine, runner, store
 from velodrome.errors import UserError
 from velodrome.job import AnyEvent, Job
 from velodrome.machine import this_machine
@@ -54,6 +54,25 @@ def test_the_order_of_engines_is_drawn_from_the_seed() -> None:
 
     assert order(1) == order(1)
     assert order(1) != order(2)
+
+
+def test_processors_and_threads_are_of_those_that_we_may_use() -> None:
+    """As `taskset -c` restricts them."""
+    before = os.sched_getaffinity(0)
+    one = min(before)
+    os.sched_setaffinity(0, {one})
+    try:
+        jobs = runner.plan(parse(STUDY), this_machine())
+    finally:
+        os.sched_setaffinity(0, before)
+    assert {(job.cpus, job.threads) for job in jobs} == {((one,), 1)}
+
+
+def test_two_processors_of_one_core_are_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "usable_cpus", lambda: (0, 1))
+    monkeypatch.setattr(machine, "one_cpu_a_core", lambda: (0,))
+    assert this_machine().cores == 1
+    assert this_machine().threads == 2
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:

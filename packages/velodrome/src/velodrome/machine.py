@@ -50,7 +50,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         system: operating system and kernel.
         cpu: processor model.
         flags: instruction sets that matter here.
-        cores: physical cores.
+        cores: physical cores this process may use.
         threads: logical processors this process may use.
         memory: main memory in bytes.
         gpus: the GPUs that NVML sees.
@@ -112,7 +112,7 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=cpu,
         flags=flags,
-        cores=min(psutil.cpu_count(logical=False) or threads, threads),
+        cores=min(psutil.cpu_count(logical=False) or threads, len(one_cpu_a_core())),
         threads=threads,
         memory=psutil.virtual_memory().total,
         gpus=_gpus(),
