@@ -104,25 +104,6 @@ def test_engines_train_the_same(engine: str, curves: dict[str, list[tuple[float,
     np.testing.assert_allclose(curves[engine], middle, rtol=2e-3)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_float16_trains_as_float32_does(engine: str, digits: PreparedData, tmp_path: Path) -> None:
-    if reason := engines.registry.get(engine).unsupported(trial(dtype="float16")):
-        assert "float16" in reason
-        return
-    recipe = Recipe(learning_rate=0.05)
-    losses = {}
-    dtypes: tuple[DType, ...] = ("float32", "float16")
-    for dtype in dtypes:
-        outcome = train(engine, "lenet", digits, tmp_path, recipe, 1, samples=320, dtype=dtype)
-        assert outcome.ledger is not None, outcome.last_lines
-        assert outcome.ledger.dtype == dtype
-        assert ("loss scaled by 1024" in outcome.ledger.notes) == (dtype == "float16")
-        losses[dtype] = outcome.epochs[0].loss
-    # Rounded in other places, but no more than that.
-    assert losses["float16"] != losses["float32"]
-    assert losses["float16"] == pytest.approx(losses["float32"], rel=2e-2)
-
-
 def test_bfloat16_on_mxnet_is_pytorchs(digits: PreparedData, tmp_path: Path) -> None:
     if reason := engines.registry.get("mxnet").unsupported(trial(dtype="bfloat16")):
         pytest.skip(reason)

@@ -15,6 +15,7 @@ from builders import trial
 from velodrome import engines, environment
 from velodrome.datasets.base import PreparedData
 from velodrome.job import Job
+from velodrome.trial import DType
 from velodrome.workloads.graph import Builder, Graph, Weights
 from velodrome.workloads.layers import (
     LSTM,
@@ -151,17 +152,31 @@ def cases() -> dict[str, Case]:
 
 
 CASES = cases()
+
+
+def asked(engine: str, dtype: DType) -> dict[str, Case]:
+    """The cases that an engine is given in an arithmetic."""
+    if dtype == "float32":
+        return CASES
+    # JAX's own attention, which Keras takes, refuses float16 on a CPU.
+    refused = engine == "keras-jax" and dtype == "float16"
+    return {name: CASES[name] for name in (("wide",) if refused else ("wide", "sequences"))}
+
+
 Found = dict[str, npt.NDArray[Any]]
 
 
-def probe(engine: str, folder: Path) -> dict[str, Found]:
+def probe(engine: str, dtype: DType, folder: Path) -> dict[str, Found]:
     """What an engine computes for every case, from one process."""
     kind = engines.registry.get(engine)
     place = environment.ensure(kind.framework, "cpu", report=print)
     requests = []
-    for name, case in CASES.items():
+    cases = asked(engine, dtype)
+    for name, case in cases.items():
         job = Job(
-            trial=trial(engine=engine, workload=name, recipe=case.recipe, batch_size=BATCH),
+            trial=trial(
+                engine=engine, workload=name, recipe=case.recipe, batch_size=BATCH, dtype=dtype
+            ),
             graph=case.graph,
             data=PreparedData(name, "", "", "image", case.graph.input_shape, 2, 1, 1),
             threads=2,
@@ -182,20 +197,20 @@ def probe(engine: str, folder: Path) -> dict[str, Found]:
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     answers = {}
-    for number, name in enumerate(CASES):
+    for number, name in enumerate(cases):
         with np.load(folder / f"{number}.npz") as found:
             answers[name] = dict(found)
     return answers
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Found]]:
-    known: dict[str, dict[str, Found]] = {}
+def found(tmp_path_factory: pytest.TempPathFactory) -> "Of":
+    known: dict[tuple[str, DType], dict[str, Found]] = {}
 
-    def of(engine: str) -> dict[str, Found]:
-        if engine not in known:
-            known[engine] = probe(engine, tmp_path_factory.mktemp(engine))
-        return known[engine]
+    def of(engine: str, dtype: DType = "float32") -> dict[str, Found]:
+        if (engine, dtype) not in known:
+            known[engine, dtype] = probe(engine, dtype, tmp_path_factory.mktemp(engine))
+        return known[engine, dtype]
 
     return of
 
@@ -204,7 +219,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
 ENGINES = [name for name in sorted(engines.registry.all()) if name != "neon"]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_case = pytest.mark.parametrize("name", CASES)
-Of = Callable[[str], dict[str, Found]]
+Of = Callable[..., dict[str, Found]]
 
 
 def part(answer: Found, prefix: str) -> dict[str, npt.NDArray[np.float64]]:
@@ -259,6 +274,25 @@ def test_gradients_are_slopes_of_the_loss(engine: str, name: str, found: Of) -> 
             np.testing.assert_allclose(
                 (gradient * direction).sum(), slope, rtol=1e-4, atol=3e-6 * whole, err_msg=each
             )
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [("bfloat16", 2**-8), ("float16", 2**-11)])
+@each_engine
+def test_narrow_arithmetic_rounds_and_nothing_else(
+    engine: str, dtype: DType, rounding: float, found: Of
+) -> None:
+    if reason := engines.registry.get(engine).unsupported(trial(dtype=dtype)):
+        pytest.skip(reason)
+    for name, narrow in found(engine, dtype).items():
+        wide = found(engine)[name]
+        assert narrow["loss:0"] != wide["loss:0"]
+        # Adam's steps are as long, whatever the gradient's scale.
+        descent = CASES[name].recipe.optimizer == "sgd"
+        for prefix in ("gradient:0:", "after:") if descent else ("gradient:0:",):
+            own, others = part(narrow, prefix), part(wide, prefix)
+            error = sum(((own[each] - others[each]) ** 2).sum() for each in others)
+            size = sum((array**2).sum() for array in others.values())
+            assert np.sqrt(error / size) < 32 * rounding, (name, prefix)
 
 
 @each_engine

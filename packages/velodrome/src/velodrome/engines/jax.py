@@ -429,14 +429,18 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: A
 
 
 def _attended(q: Any, k: Any, v: Any) -> Any:
-    """Of (n, length, heads, units); JAX's own function has scores in float32 at the most."""
+    """Of (n, length, heads, units).
+
+    JAX's own function has scores in float32 at the most, and takes no float16 on a CPU.
+    """
     import jax
     import jax.numpy as jnp
 
-    if q.dtype != jnp.float64:
+    if q.dtype != jnp.float64 and (q.dtype != jnp.float16 or jax.default_backend() != "cpu"):
         return jax.nn.dot_product_attention(q, k, v)
-    scores = jax.nn.softmax(jnp.einsum("nqhu,nkhu->nhqk", q, k) * q.shape[-1] ** -0.5)
-    return jnp.einsum("nhqk,nkhu->nqhu", scores, v)
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("nqhu,nkhu->nhqk", q, k).astype(wide) * q.shape[-1] ** -0.5
+    return jnp.einsum("nhqk,nkhu->nqhu", jax.nn.softmax(scores).astype(q.dtype), v)
 
 
 def _windows(layer: Windowed, x: Any, start: float, reduce: Any) -> Any:

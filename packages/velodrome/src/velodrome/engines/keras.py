@@ -446,6 +446,19 @@ class KerasJax(Keras):
             join(job.meeting)
         _share(job.trial)
 
+    def build(self) -> None:
+        """As on the others.
+
+        Raises:
+            Unsupported: attention in float16 on a CPU.
+        """
+        if self.scales_loss and not self.gpus and self.graph.has(SelfAttention):
+            raise Unsupported(
+                "Keras takes jax.nn.dot_product_attention, which multiplies no float16 on a CPU: "
+                "'The precision F16_F16_F32 is not supported by dot_general on CPU'"
+            )
+        super().build()
+
     @property
     def _feeding(self) -> int:
         """A machine's part of a batch each, of which Keras makes the whole."""

@@ -452,7 +452,10 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: A
         case Flatten():
             return tf.reshape(x, (-1, int(np.prod(x.shape[1:]))))
         case Add():
-            return tf.add_n(inputs)
+            # Behind a convolution or product in a narrow dtype, and beside what none has touched.
+            kinds = {each.dtype for each in inputs}
+            wide = kinds.pop() if len(kinds) == 1 else tf.float32
+            return tf.add_n([tf.cast(each, wide) for each in inputs])
         case Concatenate():
             return tf.concat(inputs, -1)
         case Dense():

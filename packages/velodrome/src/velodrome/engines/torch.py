@@ -469,6 +469,7 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], training: 
             bias = own["bias"]
             arrays = own["kernel"], own["recurrent_kernel"], bias, torch.zeros_like(bias)
             with _no_float16_on_cpu(x):
+                x = x.to(bias.dtype) if x.dtype == torch.float16 else x
                 state = x.new_zeros(1, len(x), layer.units)
                 _, h, _ = torch.lstm(x, (state, state), arrays, True, 1, 0.0, training, False, True)
             return h[0]
