@@ -9,6 +9,7 @@ import pytest
 
 from builders import LEDGER, record, trial
 from velodrome import record as records
+from velodrome.parity.verdict import Verdict, keep
 from velodrome.record import Record
 from velodrome.report import compare
 from velodrome.report.process import results
@@ -41,6 +42,27 @@ def test_a_run_against_itself_is_a_tie() -> None:
     (pair,) = match(run(1.0), run(1.0)).pairs
     assert pair.comparison is not None
     assert pair.comparison.verdict == "tie"
+
+
+def test_what_is_known_not_to_be_at_parity_is_marked(tmp_path: Path) -> None:
+    before = folder(tmp_path / "before", run(1.0) + run(1.0, settings="stock"))
+    after = folder(tmp_path / "after", run(0.5) + run(1.0, settings="stock"))
+    keep(
+        Verdict(
+            status="deviates",
+            reason="a is off",
+            made="2026-01-01T00:00:00+00:00",
+            trial=trial(),
+            steps=4,
+        ),
+        after,
+    )
+    comment = tmp_path / "comment.md"
+    answer = velodrome("compare", before, after, "--markdown", comment)
+    for text in (answer.stdout, comment.read_text()):
+        (marked,) = (line for line in text.splitlines() if "not at parity" in line)
+        assert "tuned settings" in marked
+        assert "faster (not at parity: deviates in the second run)" in marked.replace("| ", "")
 
 
 def test_too_few_runs_never_fail_anything() -> None:

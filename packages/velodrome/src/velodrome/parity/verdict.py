@@ -95,6 +95,21 @@ def find(verdicts: Iterable[Verdict], trial: Trial) -> Verdict | None:
     return max(found, key=lambda verdict: verdict.made, default=None)
 
 
+def flag(verdict: Verdict | None) -> str:
+    """What was found instead of parity, such as `deviates`; empty if nothing was."""
+    status = verdict.status if verdict else "parity"
+    return "" if status == "parity" else status
+
+
+def known(folders: Iterable[Path]) -> list[Verdict]:
+    """The verdicts of this machine, then those kept in folders.
+
+    Raises:
+        UserError: as `read`.
+    """
+    return [verdict for folder in (everywhere(), *folders) for verdict in read(folder)]
+
+
 def everywhere() -> Path:
     """The folder of the verdicts of this machine."""
     return home()

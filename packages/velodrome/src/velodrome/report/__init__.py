@@ -10,7 +10,7 @@ from rich.console import Console
 from velodrome import store, yaml
 from velodrome.drawing.drawers import Drawers
 from velodrome.garbage import no_collection
-from velodrome.parity.verdict import everywhere, keep
+from velodrome.parity.verdict import keep, known
 from velodrome.parity.verdict import read as read_verdicts
 from velodrome.registry import unknown
 from velodrome.report import (
@@ -152,7 +152,7 @@ def read(
         measured.sort(key=lambda result: result.record.started)
     for field, values in selection.only.items():
         measured = _only(measured, field, values)
-    verdicts = [each for folder in (everywhere(), *folders) for each in read_verdicts(folder)]
+    verdicts = known(folders)
     by_engine = summary.groups(measured, target, verdicts=verdicts)
     if selection.by == "engine":
         return measured, by_engine, by_engine

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 import msgspec
 
 from velodrome.machine import Machine
+from velodrome.parity.verdict import Verdict, find, flag
 from velodrome.record import Record
 from velodrome.report.process import Result
 from velodrome.report.summary import Configured, Repeats, configuration, repeats
@@ -24,6 +25,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         speeds: samples/s of each process that came to its end.
         speed: their median, None if there is none.
         dtypes: the arithmetic in use in these processes.
+        flag: what was found instead of parity, such as `deviates`; empty if nothing was.
     """
 
     trial: Trial
@@ -32,6 +34,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     speeds: tuple[float, ...]
     speed: float | None
     dtypes: frozenset[str]
+    flag: str = ""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +85,13 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...]
 
 
-def run(measured: Iterable[Result]) -> Run:
-    """What the results of a run are compared by; of each no more is kept than that."""
+def run(measured: Iterable[Result], verdicts: Sequence[Verdict] = ()) -> Run:
+    """What the results of a run are compared by; of each no more is kept than that.
+
+    Args:
+        measured: the run's results.
+        verdicts: on the engines' parity.
+    """
     versions: dict[str, dict[str, str]] = {}
 
     def kept() -> Iterator[tuple[Record, _Kept]]:
@@ -94,7 +102,7 @@ def run(measured: Iterable[Result]) -> Run:
             yield record, (figures.samples_sec if figures else None, dtype)
 
     found = repeats(kept())
-    sides = [_side(key, each) for key, each in found.items()]
+    sides = [_side(key, each, verdicts) for key, each in found.items()]
     machines = frozenset(machine for _, _, machine in found)
     return Run(sides=tuple(sorted(sides, key=_order)), machines=machines, versions=versions)
 
@@ -103,7 +111,7 @@ _Kept = tuple[float | None, str]
 """Samples/s and the arithmetic in use."""
 
 
-def _side(key: Configured, found: Repeats[_Kept]) -> Side:
+def _side(key: Configured, found: Repeats[_Kept], verdicts: Sequence[Verdict]) -> Side:
     done = [(speed, dtype) for speed, dtype in found.newest if speed is not None]
     speeds = tuple(speed for speed, _ in done)
     return Side(
@@ -113,6 +121,7 @@ def _side(key: Configured, found: Repeats[_Kept]) -> Side:
         speeds=speeds,
         speed=median(speeds) if speeds else None,
         dtypes=frozenset(dtype for _, dtype in done),
+        flag=flag(find(verdicts, found.trial)),
     )
 
 
@@ -160,7 +169,14 @@ def broken(pair: Pair) -> bool:
 
 def line(pair: Pair) -> str:
     """One line on a pair."""
-    return f"{pair.title}: {verdict(pair)}"
+    return f"{pair.title}: {verdict(pair)}{_flagged(pair)}"
+
+
+def _flagged(pair: Pair) -> str:
+    """A mark on what is known not to train as the reference does."""
+    runs = (("first", pair.a), ("second", pair.b))
+    said = ", ".join(f"{side.flag} in the {name} run" for name, side in runs if side.flag)
+    return f" (not at parity: {said})" if said else ""
 
 
 def verdict(pair: Pair) -> str:
@@ -194,7 +210,7 @@ def markdown(match: Match, bound: float | None) -> str:
     ]
     for pair in match.pairs:
         cells = [pair.title, _speed(pair.a), _speed(pair.b), *_ratio(pair)]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(cells)}{_flagged(pair)} |")
     lines += [f"\nNote: {difference}" for difference in match.differences]
     lines += [f"\nOnly before: {title}" for title in match.only_a]
     lines += [f"\nOnly after: {title}" for title in match.only_b]

@@ -9,7 +9,7 @@ import msgspec
 
 from velodrome import user_code
 from velodrome.machine import Machine
-from velodrome.parity.verdict import Verdict, find
+from velodrome.parity.verdict import Verdict, find, flag
 from velodrome.record import Clocks, Record
 from velodrome.report.process import Process, Result
 from velodrome.report.words import RECIPE, differing, line, words
@@ -101,8 +101,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def flag(self) -> str:
         """What was found instead of parity, such as `deviates`; empty if nothing was."""
-        status = self.verdict.status if self.verdict else "parity"
-        return "" if status == "parity" else status
+        return flag(self.verdict)
 
     @property
     def label(self) -> str:
