@@ -91,6 +91,22 @@ def test_the_first_sentence_says_whose_parity_is_unknown() -> None:
     assert summary.headline([group, group]).endswith("is certain in none; parity unknown.")
 
 
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [
+        ({}, ""),
+        ({"devices": "cpu:2"}, " --devices cpu:2"),
+        ({"dtype": "bfloat16", "settings": "stock"}, " --dtype bfloat16 --settings stock"),
+    ],
+)
+def test_what_is_to_be_typed_for_parity_compares_what_was_raced(
+    axes: dict[str, str], options: str
+) -> None:
+    (group,) = groups([record(trial(**axes))])
+    (said,) = (each for each in summary.notes(group) if "find out" in each)
+    assert said.endswith(f"find out: velodrome parity lenet --engine torch{options}")
+
+
 def test_only_what_differs_by_engine_alone_is_compared() -> None:
     records = [
         record(trial(engine=engine, **axes))

@@ -369,11 +369,19 @@ def _parity(group: Group) -> list[str]:
     ]
     unknown = [row.trial for row in measured if row.verdict is None]
     if unknown:
-        names = ",".join(dict.fromkeys(trial.engine for trial in unknown))
-        workloads = ",".join(dict.fromkeys(trial.workload for trial in unknown))
+
+        def all_of(field: str) -> str:
+            return ",".join(dict.fromkeys(getattr(trial, field) for trial in unknown))
+
+        defaults = {"devices": "cpu", "dtype": "float32", "settings": "tuned"}
+        options = "".join(
+            f" --{field} {all_of(field)}"
+            for field, each in defaults.items()
+            if all_of(field) != each
+        )
         said.append(
-            f"whether {names} train the same mathematics is unknown; "
-            f"find out: velodrome parity {workloads} --engine {names}"
+            f"whether {all_of('engine')} train the same mathematics is unknown; find out: "
+            f"velodrome parity {all_of('workload')} --engine {all_of('engine')}{options}"
         )
     return said
 
