@@ -19,7 +19,7 @@ from velodrome.datasets.base import PreparedData
 from velodrome.environment import Environment
 from velodrome.executors import local
 from velodrome.executors.base import Outcome
-from velodrome.job import AnyEvent, Built, EpochDone, FirstStep, Imported, Job
+from velodrome.job import AnyEvent, Built, EpochDone, Failed, FirstStep, Imported, Job
 from velodrome.machine import usable_cpus
 from velodrome.trial import Trial
 from velodrome.workloads import registry
@@ -100,6 +100,26 @@ def test_out_of_memory_under_a_limit_of_its_own(
 ) -> None:
     job = a_job(digits, memory_limit=700 * 2**20)
     assert run(job, mxnet_environment, tmp_path).kind == "out-of-memory"
+
+
+@pytest.mark.parametrize(
+    ("oom_killed", "status", "kind"),
+    [
+        (True, -signal.SIGKILL, "out-of-memory"),
+        (False, -signal.SIGKILL, "crash"),
+        (True, -signal.SIGSEGV, "crash"),
+    ],
+)
+def test_a_process_of_several_that_the_kernel_killed_for_memory(
+    oom_killed: bool, status: int, kind: str
+) -> None:
+    """What a worker told that lost one, whose connection another had lost before."""
+    told: list[AnyEvent] = [
+        Failed(kind="error", reason="connection closed"),
+        Failed(kind="crash", reason="process 1 of the trial's 2 was ended", lost=status),
+    ]
+    found, reason = local._verdict(told, 1, False, 60.0, "", oom_killed)
+    assert (found, reason.endswith("for lack of memory")) == (kind, kind == "out-of-memory")
 
 
 def test_a_crash_is_named_by_its_signal(

@@ -159,10 +159,18 @@ class Finished(Event, frozen=True, kw_only=True):
 
 
 class Failed(Event, frozen=True, kw_only=True):
-    """The worker gives up, knowing why."""
+    """The worker gives up, knowing why.
+
+    Attributes:
+        kind: of failure.
+        reason: in one line.
+        lost: how another process of the trial ended, if that is why, as
+            `os.waitstatus_to_exitcode` gives it.
+    """
 
     kind: FailureKind
     reason: str
+    lost: int | None = None
 
 
 AnyEvent = Imported | Built | FirstStep | EpochDone | Answered | Finished | Failed

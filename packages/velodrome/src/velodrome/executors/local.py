@@ -173,6 +173,8 @@ def _verdict(
     if failed:
         # Of several processes, one that lost its connection to another knows least.
         event = min(failed, key=lambda event: event.kind == "error")
+        if oom_killed and event.lost == -signal.SIGKILL:
+            return "out-of-memory", f"{event.reason} for lack of memory"
         return event.kind, event.reason
     if timed_out:
         return "timeout", f"not done after {timeout:g} s"

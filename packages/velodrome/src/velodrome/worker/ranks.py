@@ -94,7 +94,7 @@ class Ranks:
             rank, size = self._world.first + number, self._world.size
             who = f"process {rank} of the trial's {size}"
             reason = reason.replace("the worker", who)
-            self._lost(Failed(kind=kind, reason=reason, rank=rank, world_size=size))
+            self._lost(Failed(kind=kind, reason=reason, lost=status, rank=rank, world_size=size))
 
     def wait(self, timeout: float | None = None) -> None:
         """Until all have ended, which they do by themselves."""
