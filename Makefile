@@ -16,7 +16,8 @@ bench: $(VENV)/installed
 
 # LeNet and ResNet50 on a GPU, in float32 and bfloat16, batch 64 to 4096.
 bench-gpu: $(VENV)/installed
-	-$(BIN)/velodrome parity lenet,resnet50 --engine torch,jax,keras-torch,keras-jax --devices gpu
+	-$(BIN)/velodrome parity lenet,resnet50 --engine torch,jax,keras-torch,keras-jax --devices gpu \
+		--dtype float32,bfloat16
 	$(BIN)/velodrome run gpu
 
 test: test-velodrome test-backend

@@ -19,6 +19,9 @@ def command(
         str | None, typer.Option(help="Such as cpu, cpu:2, gpu, gpu:4, 2xgpu:8.")
     ] = None,
     batch_size: Annotated[str | None, typer.Option(help="Samples a step, all devices.")] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="Batch sizes of all devices (strong) or of each (weak).")
+    ] = None,
     epochs: Annotated[str | None, typer.Option(help="Passes over the training data.")] = None,
     dataset: Annotated[
         str | None,
@@ -89,6 +92,7 @@ def command(
         "engines": several(engine),
         "devices": several(devices),
         "batch_sizes": several(batch_size),
+        "scaling": scaling,
         "epochs": several(epochs),
         "settings": several(settings),
         "dtypes": several(dtype),
