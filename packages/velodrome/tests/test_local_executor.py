@@ -56,6 +56,35 @@ def run(
     )
 
 
+def test_a_worker_gets_velodromes_variables_and_none_that_steer_frameworks_besides(
+    mxnet_environment: Environment,
+    digits: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = {"OMP_NUM_THREADS": "2", "MXNET_EXEC_BULK_EXEC_TRAIN": "1"}
+    theirs = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NVIDIA_TF32_OVERRIDE": "1"}
+    kept = {"KERAS_HOME": str(tmp_path), "LD_LIBRARY_PATH": str(tmp_path)}
+    for name, value in {**theirs, **kept}.items():
+        monkeypatch.setenv(name, value)
+    seen: dict[str, str] = {}
+
+    def look(event: AnyEvent) -> None:
+        if isinstance(event, Imported):
+            seen.update(worker_of_this_process().environ())
+
+    local.run(
+        a_job(digits, epochs=1, samples=64),
+        mxnet_environment,
+        variables=ours,
+        timeout=120.0,
+        log=tmp_path / "worker.log",
+        on_event=look,
+    )
+    expected = {**dict.fromkeys(theirs), **ours, **kept}
+    assert {name: seen.get(name) for name in expected} == expected
+
+
 def worker_of_this_process() -> psutil.Process:
     (worker,) = running("velodrome.worker", psutil.Process().children())
     return worker

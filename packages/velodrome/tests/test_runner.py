@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from velodrome import machine, runner, store
+from velodrome import machine, planner, runner, store
 from velodrome.errors import UserError
 from velodrome.job import AnyEvent, Job
 from velodrome.machine import this_machine
@@ -45,6 +45,23 @@ def test_repeats_are_interleaved_over_everything() -> None:
         together = [job.trial for job in jobs[begin : begin + 3]]
         assert {trial.engine for trial in together} == {"torch", "jax", "mxnet"}
         assert len({(trial.workload, trial.batch_size) for trial in together}) == 1
+
+
+def test_variables_that_no_engine_gets_are_named_once(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+
+    class Noting(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    study = parse(STUDY | {"engines": ["keras-mxnet"], "dtypes": ["float16"]})
+    planner.run(study, run_folder, Noting())
+    (named,) = [note for note in notes if "XLA_FLAGS" in note]
+    assert "CUDA_VISIBLE_DEVICES" not in named
 
 
 def test_the_order_of_engines_is_drawn_from_the_seed() -> None:

@@ -49,6 +49,14 @@ WORKER_NEEDS = {
 
 _CODE = "VELODROME_CODE"
 
+# Beginnings of what steers frameworks and their libraries: threads, kernels, precision.
+_STEERING = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "MKLDNN_", "DNNL_", "ONEDNN_", "OPENBLAS_", "CUDNN_"),
+    *("XLA_", "JAX_", "TF_", "TORCH", "PYTORCH_", "MXNET_", "KERAS_", "NVIDIA_TF32_OVERRIDE"),
+)
+# Folders of what was downloaded, and Terraform's.
+_HARMLESS = ("KERAS_HOME", "TORCH_HOME", "TF_CLI_", "TF_VAR_")
+
 # Runs a module with our sources in front. `addsitedir` also runs their .pth files.
 _START = """
 import os, runpy, site, sys
@@ -354,13 +362,29 @@ def command(environment: Environment, module: str, *arguments: str) -> list[str]
 
 
 def variables(environment: Environment) -> dict[str, str]:
-    """All environment variables for `command`: this process's, less those that steer Python."""
+    """All environment variables for `command`.
+
+    They are this process's, less those that steer Python, frameworks and their libraries: an
+    engine's are its own alone.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("PYTHON") and name not in ("VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+        if not name.startswith("PYTHON")
+        and name not in ("VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+        and not _steers(name)
     }
     return kept | {_CODE: str(environment.code)}
+
+
+def note_left_out(note: Report) -> None:
+    """Say which of this process's variables no framework gets, if there are any."""
+    if names := sorted(filter(_steers, os.environ)):
+        note(f"not handed on to the engines, which are told by velodrome alone: {', '.join(names)}")
+
+
+def _steers(name: str) -> bool:
+    return name.startswith(_STEERING) and not name.startswith(_HARMLESS)
 
 
 def _described(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from velodrome import runner, store
+from velodrome import environment, runner, store
 from velodrome.executors.base import Executor
 from velodrome.parity import check
 from velodrome.report import summary
@@ -30,6 +30,7 @@ def run(
     Raises:
         UserError: as `runner.run`.
     """
+    environment.note_left_out(observer.note)
     check.settle(study, folder / "parity", observer.note)
     runner.run(study, folder, observer, retry_failed=retry_failed, executor=executor)
     wanted = study.precision

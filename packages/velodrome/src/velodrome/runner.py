@@ -340,6 +340,7 @@ def run_alone(job: Job, pins: Pins, timeout: float, log: Path, observer: Observe
     Raises:
         UserError: its environment cannot be made.
     """
+    environment.note_left_out(observer.note)
     observer.planned(0, [job])
     observer.begun(job)
     place = environment.ensure(*_place(job.trial), pins, report=observer.note)

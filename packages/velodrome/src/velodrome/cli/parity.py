@@ -46,7 +46,7 @@ def command(
     ] = None,
 ) -> int:
     """Compare, keep the verdicts, print the table."""
-    from velodrome import study, workloads
+    from velodrome import environment, study, workloads
     from velodrome.arguments import assignments, several
     from velodrome.parity import check
     from velodrome.progress import watching
@@ -70,6 +70,7 @@ def command(
     wanted = study.load(names, given)
     folder = out or Path("runs") / f"parity-{wanted.name}"
     with watching() as observer:
+        environment.note_left_out(observer.note)
         verdicts = list(check.check(wanted, steps, folder, observer.note, again=again))
     parity.show(verdicts, folder)
     return 0 if all(each.status == "parity" for each in verdicts) else 1

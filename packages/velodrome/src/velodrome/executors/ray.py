@@ -1,6 +1,5 @@
 """Trials as tasks of a Ray cluster: this machine as one, or a cluster elsewhere."""
 
-import os
 import queue
 import select
 import tempfile
@@ -20,7 +19,6 @@ from velodrome.extras import extra
 
 _LOG_BYTES = 2**20  # most of a log that comes back
 _PATIENCE = 10.0  # seconds without a word after which the nodes are looked at
-_OMP = "OMP_NUM_THREADS"
 
 
 class Ray(Executor):
@@ -120,7 +118,7 @@ class _Cluster:
             # A task that begins anew would tell all once more: we send it ourselves.
             max_retries=0,
             num_returns="streaming",
-        ).remote(msgspec.json.encode(task), os.environ.get(_OMP), group)
+        ).remote(msgspec.json.encode(task), group)
         self._sent[generator] = _Sent(task, needs, attempt, group)
 
     def _group(self, needs: dict[str, float], machines: int) -> Any:
@@ -243,19 +241,18 @@ def _within(group: Any, number: int) -> dict[str, Any]:
     return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, number)}
 
 
-def _on_node(task: bytes, omp: str | None, group: Any) -> Iterator[bytes]:
+def _on_node(task: bytes, group: Any) -> Iterator[bytes]:
     """Runs on a node, as a task: whatever happens, and before the end the log.
 
     The trial is followed in a thread of its own, so that a generator can hand out what it
     tells; both block until there is something.
     """
-    _put_back(omp)
     told: queue.SimpleQueue[AnyHappening | _Lost | BaseException | None] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "worker.log"
         given = msgspec.json.decode(task, type=Task)
         follower = threading.Thread(
-            target=_follow, args=(msgspec.structs.replace(given, log=str(log)), omp, group, told)
+            target=_follow, args=(msgspec.structs.replace(given, log=str(log)), group, told)
         )
         follower.start()
         while (happening := told.get()) is not None:
@@ -268,16 +265,8 @@ def _on_node(task: bytes, omp: str | None, group: Any) -> Iterator[bytes]:
         follower.join()
 
 
-def _put_back(omp: str | None) -> None:
-    """Ray sets it to a task's processors, which would steer the frameworks."""
-    os.environ.pop(_OMP, None)
-    if omp is not None:
-        os.environ[_OMP] = omp
-
-
 def _follow(
     task: Task,
-    omp: str | None,
     group: Any,
     told: "queue.SimpleQueue[AnyHappening | _Lost | BaseException | None]",
 ) -> None:
@@ -285,14 +274,14 @@ def _follow(
         if group is None:
             node.run(task, told.put)
         else:
-            told.put(_over_machines(task, omp, group, told.put))
+            told.put(_over_machines(task, group, told.put))
     except BaseException as error:
         told.put(error)
     else:
         told.put(None)
 
 
-def _over_machines(task: Task, omp: str | None, group: Any, tell: Tell) -> Ended | _Lost:
+def _over_machines(task: Task, group: Any, tell: Tell) -> Ended | _Lost:
     """Run this node's part of a trial, the first, and have the other nodes run theirs."""
     ray = extra("ray", "ray")
 
@@ -303,7 +292,7 @@ def _over_machines(task: Task, omp: str | None, group: Any, tell: Tell) -> Ended
 
     def elsewhere(part: Task, stop: int) -> Outcome:
         assert part.job.meeting is not None
-        there = on(part.job.meeting.number, _on_machine).remote(msgspec.json.encode(part), omp)
+        there = on(part.job.meeting.number, _on_machine).remote(msgspec.json.encode(part))
         threading.Thread(target=_cancel, args=(there, stop), daemon=True).start()
         return msgspec.json.decode(ray.get(there), type=Outcome)
 
@@ -323,9 +312,8 @@ def _address() -> str:
     return f"{host}:{machines.free_ports(host, 1)[0]}"
 
 
-def _on_machine(task: bytes, omp: str | None) -> bytes:
+def _on_machine(task: bytes) -> bytes:
     """Runs on a trial's further nodes, as a task: its outcome."""
-    _put_back(omp)
     given = msgspec.json.decode(task, type=Task)
     with tempfile.TemporaryDirectory() as scratch:
         own = msgspec.structs.replace(given, log=str(Path(scratch) / "worker.log"))
