@@ -132,6 +132,21 @@ def test_two_machines_and_two_versions_are_said_clearly() -> None:
     assert versions == "torch: torch 2.13.0 against 2.14.0"
 
 
+def test_an_engine_that_ran_in_another_way_is_said_to_have() -> None:
+    several = run(1.0) + run(1.0, batch_size=8) + run(1.0, engine="jax")
+    other = msgspec.structs.replace(LEDGER, threads=4, compile_mode="torch.compile")
+    changed = [
+        msgspec.structs.replace(each, ledger=other) if each.trial.engine == "torch" else each
+        for each in several
+    ]
+    found = match(several, changed)
+    assert all(pair.comparison for pair in found.pairs)
+    assert found.differences[1:] == (
+        "torch: compile mode eager against torch.compile, threads 2 against 4",
+    )
+    assert len(match(several, several).differences) == 1
+
+
 def elsewhere(runs: list[Record]) -> list[Record]:
     machine = msgspec.structs.replace(runs[0].machine, cpu="Another processor")
     return [msgspec.structs.replace(each, machine=machine) for each in runs]

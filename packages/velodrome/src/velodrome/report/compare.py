@@ -1,12 +1,13 @@
 """Two run folders against each other: what is comparable, and what is said of it; pure."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 import msgspec
 
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, find, flag
-from velodrome.record import Record
+from velodrome.record import Ledger, Record
 from velodrome.report.process import Result
 from velodrome.report.summary import Configured, Repeats, configuration, repeats
 from velodrome.report.words import differing, words
@@ -25,6 +26,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         speeds: samples/s of each process that came to its end.
         speed: their median, None if there is none.
         dtypes: the arithmetic in use in these processes.
+        ways: in which these ran: the ledger's entries named in `_WAYS`.
         flag: what was found instead of parity, such as `deviates`; empty if nothing was.
     """
 
@@ -34,6 +36,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     speeds: tuple[float, ...]
     speed: float | None
     dtypes: frozenset[str]
+    ways: frozenset[tuple[object, ...]]
     flag: str = ""
 
 
@@ -76,7 +79,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
         pairs: the configurations that both have.
         only_a: those that only the first has, in words.
         only_b: those that only the second has.
-        differences: what else differs and must be said: machines, versions.
+        differences: what else differs and must be said: machines, versions, how engines ran.
     """
 
     pairs: tuple[Pair, ...]
@@ -98,8 +101,7 @@ def run(measured: Iterable[Result], verdicts: Sequence[Verdict] = ()) -> Run:
         for record, figures in measured:
             if record.ledger:
                 versions[record.trial.engine] = record.ledger.versions
-            dtype = record.ledger.dtype if record.ledger else "unknown"
-            yield record, (figures.samples_sec if figures else None, dtype)
+            yield record, (figures.samples_sec if figures else None, record.ledger)
 
     found = repeats(kept())
     sides = [_side(key, each, verdicts) for key, each in found.items()]
@@ -107,20 +109,25 @@ def run(measured: Iterable[Result], verdicts: Sequence[Verdict] = ()) -> Run:
     return Run(sides=tuple(sorted(sides, key=_order)), machines=machines, versions=versions)
 
 
-_Kept = tuple[float | None, str]
-"""Samples/s and the arithmetic in use."""
+_Kept = tuple[float | None, Ledger | None]
+"""Samples/s, and how it ran; most records share their ledger with others."""
+
+_WAYS = ("compile_mode", "threads", "memory_format", "data_path", "determinism")
+_way = attrgetter(*_WAYS)
 
 
 def _side(key: Configured, found: Repeats[_Kept], verdicts: Sequence[Verdict]) -> Side:
-    done = [(speed, dtype) for speed, dtype in found.newest if speed is not None]
+    done = [(speed, ledger) for speed, ledger in found.newest if speed is not None]
     speeds = tuple(speed for speed, _ in done)
+    ledgers = [ledger for _, ledger in done]
     return Side(
         trial=found.trial,
         pins=key[1],
         machine=key[2],
         speeds=speeds,
         speed=median(speeds) if speeds else None,
-        dtypes=frozenset(dtype for _, dtype in done),
+        dtypes=frozenset(ledger.dtype if ledger else "unknown" for ledger in ledgers),
+        ways=frozenset(_way(ledger) for ledger in ledgers if ledger),
         flag=flag(find(verdicts, found.trial)),
     )
 
@@ -143,12 +150,13 @@ def match(a: Run, b: Run) -> Match:
     titles = _titles([*sides_a, *sides_b])
     both = [key for key in sides_a if key in sides_b]
     found = [_pair(titles[key], sides_a[key], sides_b[key]) for key in both]
-    family = sum(not pair.refused for pair in found)
+    compared = [pair for pair in found if not pair.refused]
+    family = len(compared)
     return Match(
         pairs=tuple(_compared(pair, max(family, 1)) for pair in found),
         only_a=tuple(titles[key] for key in sides_a if key not in sides_b),
         only_b=tuple(titles[key] for key in sides_b if key not in sides_a),
-        differences=tuple(_differences(a, b)),
+        differences=tuple(_differences(a, b, compared)),
     )
 
 
@@ -295,7 +303,7 @@ def _compared(pair: Pair, family: int) -> Pair:
     )
 
 
-def _differences(a: Run, b: Run) -> list[str]:
+def _differences(a: Run, b: Run, compared: Iterable[Pair]) -> list[str]:
     found = []
     if a.machines != b.machines:
         found.append(
@@ -307,16 +315,29 @@ def _differences(a: Run, b: Run) -> list[str]:
             "the runs were not interleaved: a drift of the machine between them looks like a "
             "difference"
         )
+    changed: dict[str, list[str]] = {}
     for engine in sorted(a.versions.keys() & b.versions.keys()):
         before, after = a.versions[engine], b.versions[engine]
-        if before != after:
-            changed = [
-                f"{name} {before.get(name, 'none')} against {after.get(name, 'none')}"
-                for name in sorted(before.keys() | after.keys())
-                if before.get(name) != after.get(name)
-            ]
-            found.append(f"{engine}: {', '.join(changed)}")
+        changed[engine] = [
+            f"{name} {before.get(name, 'none')} against {after.get(name, 'none')}"
+            for name in sorted(before.keys() | after.keys())
+            if before.get(name) != after.get(name)
+        ]
+    for pair in compared:
+        changed.setdefault(pair.a.trial.engine, []).extend(_ran_otherwise(pair))
+    found += [f"{name}: {', '.join(dict.fromkeys(said))}" for name, said in changed.items() if said]
     return found
+
+
+def _ran_otherwise(pair: Pair) -> Iterator[str]:
+    """In what the ledgers of two sides differ; nothing where one has none."""
+    for number, name in enumerate(_WAYS):
+        before, after = (
+            "/".join(sorted({str(way[number] or "not told") for way in side.ways}))
+            for side in (pair.a, pair.b)
+        )
+        if before != after and pair.a.ways and pair.b.ways:
+            yield f"{name.replace('_', ' ')} {before} against {after}"
 
 
 def _machine(machine: Machine) -> str:
