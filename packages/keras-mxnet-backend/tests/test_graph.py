@@ -205,6 +205,122 @@ def test_an_array_from_elsewhere_is_never_frozen(caplog):
     )
 
 
+class Scaling(keras.layers.Layer):
+    """Multiplies by what `factor()` gives."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor()
+
+
+def predictions_of_ones(factor, change=lambda: None):
+    """Return what a `Scaling` predicts for ones, before and after a change."""
+    model = keras.Sequential([keras.layers.Input((3,)), Scaling(factor)])
+    x = np.ones((2, 3), "float32")
+    first = model.predict(x, verbose=0)
+    change()
+    return first, model.predict(x, verbose=0)
+
+
+HELD = np.ones(3, "float32")
+FACTORS = {
+    "operand": lambda: HELD,
+    "no dimensions": lambda: HELD[:1].reshape(()),
+    "converted": lambda: keras.ops.convert_to_tensor(HELD),
+    "read on the host": lambda: keras.ops.convert_to_tensor(keras.ops.convert_to_numpy(HELD)),
+    "in a list": lambda: keras.ops.convert_to_tensor([HELD])[0],
+    "beside tensors": lambda: keras.ops.stack([HELD, keras.ops.ones(3)])[0],
+    "repeats": lambda: float(keras.ops.repeat([1.0], HELD[:1].astype(int)).shape[0]),
+}
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_numpy_array_that_is_changed_in_place_is_never_frozen(name, caplog):
+    HELD.fill(1.0)
+    first, second = predictions_of_ones(FACTORS[name], lambda: HELD.fill(7.0))
+    assert "Sequential.predict_step runs eagerly: it uses a numpy array of shape" in caplog.text
+    assert "test_graph.py" in caplog.text
+    np.testing.assert_array_equal(second, 7.0 * first)
+
+
+def test_random_numbers_of_numpy_are_never_frozen(caplog):
+    first, second = predictions_of_ones(lambda: np.random.default_rng().normal(size=3))
+    assert "runs eagerly: it uses a numpy array of shape (3,)" in caplog.text
+    assert (first != second).any()
+
+
+READINGS = {
+    "convert_to_numpy": keras.ops.convert_to_numpy,
+    "asarray": np.asarray,
+    "float": float,
+    "item": lambda tensor: tensor.item(),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_a_tensor_from_elsewhere_that_is_read_on_the_host_is_never_frozen(name, caplog):
+    held = [keras.ops.ones(())]
+    first, second = predictions_of_ones(
+        lambda: keras.ops.convert_to_tensor(READINGS[name](held[0])),
+        lambda: held.__setitem__(0, keras.ops.full((), 7.0)),
+    )
+    assert "runs eagerly: it reads an array of shape () and dtype float32" in caplog.text
+    assert "test_graph.py" in caplog.text
+    np.testing.assert_array_equal(second, 7.0 * first)
+
+
+class Constant(keras.layers.Layer):
+    """Uses what hangs on shapes and Python's numbers alone, on the host as well."""
+
+    def call(self, x):
+        count = int(np.prod(x.shape[1:]))
+        x = x * [1.0, 2.0, 3.0] / np.sqrt(count) + np.float32(0.5)
+        x = x + keras.ops.convert_to_numpy(keras.ops.arange(count))[-1]
+        x = keras.ops.pad(keras.ops.repeat(x, 2, axis=1), ((0, 0), (1, 1)), "reflect")
+        return keras.ops.take_along_axis(x, keras.ops.zeros((x.shape[0], 1), "int32"), 1)
+
+
+def test_what_hangs_on_shapes_and_numbers_alone_stays_in_the_graph(caplog):
+    x = np.ones((2, 3), "float32")
+    graph, eager = (
+        regression(lambda: [keras.layers.Input((3,)), Constant(), keras.layers.Dense(2)], eager)
+        for eager in (False, True)
+    )
+    np.testing.assert_allclose(graph.predict(x, verbose=0), eager.predict(x, verbose=0), rtol=1e-6)
+    assert "eagerly" not in caplog.text
+
+
+class SelfAttention(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = keras.layers.MultiHeadAttention(2, 4)
+
+    def call(self, x):
+        return self.attention(x, x, use_causal_mask=True)
+
+
+LAYERS = {
+    "attention": (SelfAttention, (5, 3)),
+    "bidirectional": (lambda: keras.layers.Bidirectional(keras.layers.GRU(3)), (5, 3)),
+    "category encoding": (lambda: keras.layers.CategoryEncoding(9, "multi_hot"), (3,)),
+    "rescaling": (lambda: keras.layers.Rescaling([0.1, 0.2, 0.3], 1.0), (4, 4, 3)),
+    "resizing": (lambda: keras.layers.Resizing(6, 6), (4, 4, 3)),
+    "padded average": (lambda: keras.layers.AveragePooling2D(2, 2, "same"), (5, 5, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_keras_run_as_graphs(name, caplog):
+    layer, shape = LAYERS[name]
+    model = keras.Sequential([keras.layers.Input(shape), layer()])
+    x = GENERATOR.integers(0, 9, (4, *shape)).astype("float32")
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x).numpy(), rtol=1e-5, atol=1e-6)
+    assert "eagerly" not in caplog.text
+
+
 def test_freezing_a_layer_changes_the_graph(caplog):
     caplog.set_level(logging.INFO, "keras_mxnet")
     data = vectors()

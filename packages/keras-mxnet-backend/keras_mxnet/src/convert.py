@@ -9,7 +9,7 @@ from keras.src.backend.common import KerasVariable, standardize_dtype
 from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.config import floatx
 
-from keras_mxnet.src import arrays, dtypes
+from keras_mxnet.src import arrays, dtypes, tracing
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.tensor import Tensor, from_numpy
@@ -49,6 +49,7 @@ def convert_to_tensor(
     if isinstance(x, arrays.mxnet.nd.NDArray):
         tensor = Tensor(x if isinstance(x, arrays.Array) else x.as_np_ndarray())
         return tensor if dtype is None else cast(tensor, dtype)
+    _stop_at(x)
     if isinstance(x, (list, tuple)):
         leaves = tree.flatten(x)
         if any(isinstance(leaf, (Tensor, KerasVariable)) for leaf in leaves):
@@ -56,8 +57,26 @@ def convert_to_tensor(
         if dtype is None:
             dtype = result_type(*[dtype_of(leaf) for leaf in leaves]) if leaves else floatx()
         return from_numpy(_as_numpy(x, dtype), dtype)
-    value = np.asarray(x)
+    return constant(np.asarray(x), dtype)
+
+
+def constant(value: np.ndarray, dtype: str | None = None) -> Tensor:
+    """Return the tensor of an array that hangs on shapes and Python's numbers alone.
+
+    A trace may hold it as it is: the next run would make the same.
+    """
     return from_numpy(value, dtype or standardize_dtype(value.dtype))
+
+
+def _stop_at(x: Any) -> None:
+    """Let a trace stop at the arrays in `x` that are no tensors of its own."""
+    tracer = tracing.current()
+    if tracer is not None:
+        for leaf in tree.flatten(x):
+            if hasattr(leaf, "__array__") and not isinstance(
+                leaf, (Tensor, KerasVariable, np.generic)
+            ):
+                tracer.meet(leaf)
 
 
 def _as_numpy(x: Any, dtype: str) -> np.ndarray:
@@ -80,6 +99,7 @@ def convert_to_numpy(x: Any) -> np.ndarray:
         x = x.value
     if isinstance(x, Tensor):
         return x.numpy()
+    _stop_at(x)
     if isinstance(x, (list, tuple)):
         return np.array([convert_to_numpy(item) for item in x])
     return np.array(x)

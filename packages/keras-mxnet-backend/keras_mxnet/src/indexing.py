@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mxnet.src.convert import cast, convert_to_tensor
+from keras_mxnet.src.convert import cast, constant, convert_to_tensor
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.tensor import Tensor
 
@@ -79,7 +79,7 @@ def _standard(key: Any) -> Any:
     if isinstance(key, slice):
         return slice(*[None if k is None else operator.index(k) for k in _parts(key)])
     if isinstance(key, (bool, np.bool_)):
-        return convert_to_tensor(np.asarray(key))
+        return constant(np.asarray(key))
     if isinstance(key, (int, np.integer)):
         return int(key)
     key = convert_to_tensor(key)
@@ -99,7 +99,7 @@ def _without_masks(keys: list[Any]) -> list[Any]:
     result: list[Any] = []
     for key in keys:
         if isinstance(key, Tensor) and key.dtype == "bool":
-            result.extend(convert_to_tensor(i.astype("int64")) for i in np.nonzero(key.numpy()))
+            result.extend(constant(i.astype("int64")) for i in np.nonzero(key.numpy()))
         else:
             result.append(key)
     return result
@@ -129,7 +129,7 @@ def _sliced(x: Tensor, begin: list[Any], end: list[Any], step: list[Any]) -> Ten
             len(range(b, -1 if e is None else e, s))
             for b, e, s in zip(begin, end, step, strict=True)
         )
-        return convert_to_tensor(np.zeros(shape), x.dtype)
+        return constant(np.zeros(shape), x.dtype)
     return invoke(
         "_npi_slice", [x], {"begin": tuple(begin), "end": tuple(end), "step": tuple(step)}
     )

@@ -65,12 +65,16 @@ class Tensor:
 
         Raises:
             AbstractValueError: if the tensor has no value.
+            Untraceable: while a graph is traced, if the tensor was made before the trace.
         """
         if self.array is None:
             raise AbstractValueError(
                 f"A tensor of shape {self.shape} and dtype {self.dtype} has no value while shapes "
                 "are inferred or a graph is traced; compute with `keras.ops` instead of reading it."
             )
+        tracer = tracing.current()
+        if tracer is not None:
+            tracer.look(self)
         value = arrays.to_numpy(self.array)
         if dtypes.STORAGE[self.dtype] != self.dtype:
             value = value.astype(self.dtype)

@@ -87,6 +87,12 @@ class _Snapshot(Tracer):
         super().__init__(autograd.is_recording)
         self._frozen: dict[int, tuple[Tensor, Tensor]] = {}
 
+    def meet(self, array: Any) -> None:
+        pass
+
+    def look(self, tensor: Tensor) -> None:
+        pass
+
     def entry(self, tensor: Tensor) -> Entry:
         if tensor.node is not None or tensor.array is None:
             return super().entry(tensor)

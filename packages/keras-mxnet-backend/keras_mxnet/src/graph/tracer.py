@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from keras.src import tree
 
 from keras_mxnet.src import arrays, dtypes
@@ -83,6 +84,29 @@ class Tracer:
         tensor = self.input(shape, dtype)
         self.draws.append(Draw(take, tensor.node))
         return tensor
+
+    def meet(self, array: Any) -> None:
+        """Stop at an array that is no tensor: nobody can tell whether the next run has the same.
+
+        Raises:
+            Untraceable: always.
+        """
+        raise Untraceable(
+            f"it uses a {type(array).__module__} array of shape {np.shape(array)}, which may be "
+            "another one in the next run; make it a `keras.Variable` or pass it in"
+        )
+
+    def look(self, tensor: Tensor) -> None:
+        """Let a value be read on the host that is the same in each run.
+
+        Raises:
+            Untraceable: if the tensor was made before the trace.
+        """
+        if tensor.node not in self.constants:
+            raise Untraceable(
+                f"it reads an array of shape {tensor.shape} and dtype {tensor.dtype} that was "
+                "made outside it and is no variable; make it a `keras.Variable` or pass it in"
+            )
 
     def entry(self, tensor: Tensor) -> Entry:
         """Return where a tensor's value comes from.

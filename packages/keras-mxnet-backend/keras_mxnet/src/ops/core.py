@@ -18,6 +18,7 @@ from keras_mxnet.src import autograd, indexing, tracing
 from keras_mxnet.src import tensor as tensors
 from keras_mxnet.src.convert import (
     cast,
+    constant,
     convert_to_numpy,
     convert_to_tensor,
     is_tensor,
@@ -274,7 +275,7 @@ def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Tensor:
         for a, n, m in zip(starts, inputs.shape, updates.shape, strict=True)
     ]
     widths = [(a, n - a - m) for a, n, m in zip(starts, inputs.shape, updates.shape, strict=True)]
-    mask = np.pad(np.ones(updates.shape, bool), widths)
+    mask = constant(np.pad(np.ones(updates.shape, bool), widths))
     return ops.where(mask, ops.pad(updates, widths), inputs)
 
 
@@ -311,7 +312,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
             places, updates = places[:, kept], updates[kept]
         covered = np.zeros(inputs.shape, bool)
         covered[tuple(held.T)] = True
-        return ops.where(covered, _added(places, updates, inputs.shape), inputs)
+        return ops.where(constant(covered), _added(places, updates, inputs.shape), inputs)
     combine = {"max": ops.maximum, "min": ops.minimum, "mul": ops.multiply}[reduction]
     for i, place in enumerate(held):
         here = tuple(int(p) for p in place)

@@ -9,7 +9,7 @@ from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.config import standardize_data_format
 
 from keras_mxnet.src import random
-from keras_mxnet.src.convert import cast, convert_to_numpy, convert_to_tensor
+from keras_mxnet.src.convert import cast, constant, convert_to_numpy, convert_to_tensor
 from keras_mxnet.src.ops import linalg, nn
 from keras_mxnet.src.ops import numpy as ops
 from keras_mxnet.src.ops.numpy import _is_float
@@ -186,7 +186,7 @@ def _resampled(
         weights = _weights(
             x.shape[axis], shape[axis], float(factor), float(shift), method, antialias
         )
-        product = ops.tensordot(result, convert_to_tensor(weights, result.dtype), ((axis,), (0,)))
+        product = ops.tensordot(result, constant(weights, result.dtype), ((axis,), (0,)))
         result = ops.moveaxis(product, -1, axis)
     if _is_float(x.dtype):
         return result
@@ -276,7 +276,7 @@ def resize(
         for axis in changed:
             places = (np.arange(shape[axis], dtype="float32") + 0.5) * images.shape[axis]
             places = np.floor(places / shape[axis]).astype("int32")
-            images = ops.take(images, places, axis)
+            images = ops.take(images, constant(places), axis)
         return images
     method = SCALE_AND_TRANSLATE_METHODS[interpolation]
     scale = [shape[a] / images.shape[a] for a in changed]
@@ -385,14 +385,14 @@ def _sampled(
     """Sample (batch, height, width, channels) at coordinates (batch, new height, new width)."""
     batch, height, width, channels = images.shape
     flat = ops.reshape(images, (batch * height * width, channels))
-    offset = convert_to_tensor(np.arange(batch).reshape(batch, 1, 1), "int32")
+    offset = constant(np.arange(batch).reshape(batch, 1, 1), "int32")
     order = AFFINE_TRANSFORM_INTERPOLATIONS[interpolation]
     return _interpolated(flat, (height, width), [y, x], order, fill_mode, fill_value, offset)
 
 
 def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
     y, x = np.mgrid[:height, :width].astype("float32")
-    return convert_to_tensor(y[None]), convert_to_tensor(x[None])
+    return constant(y[None]), constant(x[None])
 
 
 def affine_transform(
@@ -520,7 +520,7 @@ def gaussian_blur(
     widths = cast(convert_to_tensor(sigma), floats.dtype)
 
     def bell(length: int, width: Tensor) -> Tensor:
-        x = convert_to_tensor(np.arange(length) - (length - 1) / 2, floats.dtype)
+        x = constant(np.arange(length) - (length - 1) / 2, floats.dtype)
         values = ops.exp(ops.multiply(ops.square(ops.divide(x, width)), -0.5))
         return ops.divide(values, ops.sum(values))
 

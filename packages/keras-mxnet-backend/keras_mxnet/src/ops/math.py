@@ -7,7 +7,7 @@ import numpy as np
 from keras.src.backend.common.backend_utils import canonicalize_axis
 from keras.src.backend.common.dtypes import result_type
 
-from keras_mxnet.src.convert import cast, convert_to_tensor
+from keras_mxnet.src.convert import cast, constant, convert_to_tensor
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.ops import numpy as ops
@@ -252,7 +252,7 @@ def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Ten
     x = convert_to_tensor(x)
     count = max(0, (x.shape[-1] - sequence_length) // sequence_stride + 1)
     places = np.arange(count)[:, None] * sequence_stride + np.arange(sequence_length)
-    return ops.take(x, places.astype("int32"), canonicalize_axis(-1, x.ndim))
+    return ops.take(x, constant(places, "int32"), canonicalize_axis(-1, x.ndim))
 
 
 def _window(window: Any, length: int, fft_length: int, dtype: str) -> Tensor:

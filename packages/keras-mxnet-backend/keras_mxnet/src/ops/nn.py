@@ -13,7 +13,7 @@ from keras.src.backend.common.backend_utils import (
 from keras.src.backend.common.dtypes import result_type
 
 from keras_mxnet.src import indexing
-from keras_mxnet.src.convert import cast, convert_to_tensor
+from keras_mxnet.src.convert import cast, constant, convert_to_tensor
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.ops import numpy as ops
@@ -194,7 +194,7 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
     ordered = ops.flip(ops.sort(x, axis), axis)
     place = [1] * x.ndim
     place[axis] = -1
-    ranks = cast(ops.reshape(np.arange(1, x.shape[axis] + 1), place), x.dtype)
+    ranks = constant(np.arange(1, x.shape[axis] + 1).reshape(place), x.dtype)
     sums = ops.cumsum(ordered, axis)
     support = cast(ops.greater(ops.add(ops.multiply(ordered, ranks), 1.0), sums), x.dtype)
     count = ops.sum(support, axis, keepdims=True)
@@ -268,7 +268,7 @@ def _pool(
             ones = np.pad(np.ones(length), (before, after))
             sums = np.lib.stride_tricks.sliding_window_view(ones, size)[::stride].sum(-1)
             counted = counted[..., None] * (size / sums)
-        result = ops.multiply(result, cast(counted, result.dtype))
+        result = ops.multiply(result, constant(counted, result.dtype))
     return _channels_last(result) if data_format == "channels_last" else result
 
 
@@ -468,7 +468,8 @@ def one_hot(
     axis = canonicalize_axis(axis, x.ndim + 1)
     place = [1] * (x.ndim + 1)
     place[axis] = num_classes
-    return cast(ops.equal(ops.expand_dims(x, axis), np.arange(num_classes).reshape(place)), dtype)
+    classes = constant(np.arange(num_classes).reshape(place))
+    return cast(ops.equal(ops.expand_dims(x, axis), classes), dtype)
 
 
 def multi_hot(
@@ -656,7 +657,7 @@ def unfold(
     places, widths = _patch_places(x.shape[2:], kernel_size, dilation, padding, stride)
     padded = ops.pad(x, [(0, 0), (0, 0), *widths])
     flat = ops.reshape(padded, (*x.shape[:2], -1))
-    patches = ops.take(flat, places.astype("int32"), -1)
+    patches = ops.take(flat, constant(places, "int32"), -1)
     return ops.reshape(patches, (x.shape[0], x.shape[1] * places.shape[0], places.shape[1]))
 
 
@@ -724,7 +725,7 @@ def dot_product_attention(
         cap = attn_logits_soft_cap
         scores = ops.multiply(ops.tanh(ops.divide(scores, cap)), cap)
     if is_causal:
-        past = convert_to_tensor(np.tri(*scores.shape[-2:], dtype=bool))
+        past = constant(np.tri(*scores.shape[-2:], dtype=bool))
         mask = past if mask is None else ops.logical_and(mask, past)
     if mask is not None:
         scores = ops.where(mask, scores, float(np.finfo(wide).min) * 0.7)
@@ -760,7 +761,7 @@ def ctc_loss(
         logs, ops.broadcast_to(ops.expand_dims(path, 1), (batch, times, states)), -1
     )
     # A blank between two labels may be left out if the labels differ.
-    at_label = convert_to_tensor(np.arange(states) % 2 == 1)
+    at_label = constant(np.arange(states) % 2 == 1)
     skips = ops.zeros_like(path, "bool")
     if states > 2:
         skips = ops.pad(ops.not_equal(path[:, 2:], path[:, :-2]), [(0, 0), (2, 0)])
@@ -770,7 +771,7 @@ def ctc_loss(
         edge = ops.full((batch, min(by, states)), never, dtype)
         return ops.concatenate([edge, x[:, : max(states - by, 0)]], -1)
 
-    start = convert_to_tensor(np.arange(states) < 2)
+    start = constant(np.arange(states) < 2)
     chances = ops.where(start, emitted[:, 0], never)
     for t in range(1, times):
         ways = ops.stack(

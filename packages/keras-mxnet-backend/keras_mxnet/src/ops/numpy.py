@@ -17,7 +17,14 @@ from keras.src.backend.common.backend_utils import (
 from keras.src.backend.common.dtypes import result_type
 
 from keras_mxnet.src import dtypes, indexing
-from keras_mxnet.src.convert import cast, convert_to_numpy, convert_to_tensor, dtype_of, relabel
+from keras_mxnet.src.convert import (
+    cast,
+    constant,
+    convert_to_numpy,
+    convert_to_tensor,
+    dtype_of,
+    relabel,
+)
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import create, invoke, invoke_all
 from keras_mxnet.src.ops.einsum import einsum as einsum
@@ -836,7 +843,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     axis = canonicalize_axis(axis, x.ndim)
     counts = convert_to_numpy(repeats)
     order = np.repeat(np.arange(x.shape[axis]), counts)
-    return take(x, order, axis)
+    return take(x, constant(order), axis)
 
 
 def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Tensor:
@@ -968,7 +975,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     for axis, (before, after) in enumerate(pad_width):
         if before or after:
             order = np.pad(np.arange(x.shape[axis]), (before, after), mode=mode)
-            x = take(x, order, axis)
+            x = take(x, constant(order), axis)
     return x
 
 
@@ -1061,13 +1068,13 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
 
 def tril(x: Any, k: int = 0) -> Tensor:
     x = convert_to_tensor(x)
-    mask = np.tri(*x.shape[-2:], k=k, dtype=bool)
+    mask = constant(np.tri(*x.shape[-2:], k=k, dtype=bool))
     return where(mask, x, zeros_like(x))
 
 
 def triu(x: Any, k: int = 0) -> Tensor:
     x = convert_to_tensor(x)
-    mask = ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool)
+    mask = constant(~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
     return where(mask, x, zeros_like(x))
 
 
@@ -1087,7 +1094,7 @@ def linspace(
     steps = num - 1 if endpoint else num
     step = divide(subtract(stop, start), steps) if steps else full_like(start, float("nan"))
     shape = (num,) + (1,) * builtins.max(start.ndim, stop.ndim)
-    ramp = cast(reshape(np.arange(num), shape), compute)
+    ramp = constant(np.arange(num).reshape(shape), compute)
     values = add(start, multiply(ramp, step if steps else zeros_like(start)))
     if endpoint and num > 1:
         # The last value is `stop` itself, free of rounding.
@@ -1204,9 +1211,9 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     before, behind = python_math.prod(common[:axis]), python_math.prod(common[axis + 1 :])
     shape = (before, common[axis], behind)
     places = [
-        np.arange(before).reshape(-1, 1, 1),
+        constant(np.arange(before).reshape(-1, 1, 1)),
         reshape(broadcast_to(_in_range(indices, x.shape[axis]), common), shape),
-        np.arange(behind).reshape(1, 1, -1),
+        constant(np.arange(behind).reshape(1, 1, -1)),
     ]
     places = [broadcast_to(cast(place, "int64"), shape) for place in places]
     x = reshape(x, (before, x.shape[axis], behind))
@@ -1332,7 +1339,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     first, second = builtins.max(-offset, 0), builtins.max(offset, 0)
     count = builtins.max(builtins.min(rows - first, columns - second), 0)
     places = (first + np.arange(count)) * columns + second + np.arange(count)
-    return take(reshape(x, (*x.shape[:-2], rows * columns)), places, -1)
+    return take(reshape(x, (*x.shape[:-2], rows * columns)), constant(places), -1)
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
