@@ -29,6 +29,15 @@ def devices(count):
         keras.distribution.set_distribution(None)
 
 
+def test_a_job_of_several_processes_is_refused(monkeypatch):
+    with pytest.raises(NotImplementedError, match="num_processes=2, but MXNet trains in one"):
+        keras.distribution.initialize("10.0.0.1:1,10.0.0.2:1", num_processes=2, process_id=0)
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    with pytest.raises(NotImplementedError, match="num_processes=2"):
+        keras.distribution.initialize()
+    keras.distribution.initialize(num_processes=1, process_id=0)
+
+
 def conv():
     return [
         keras.layers.Input((8, 8, 3)),

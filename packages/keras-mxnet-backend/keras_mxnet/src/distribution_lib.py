@@ -23,7 +23,17 @@ def distribute_tensor(tensor: Any, layout: Any) -> Any:
 
 
 def initialize(job_addresses: Any, num_processes: Any, process_id: Any) -> None:
-    """Join the processes of a job: there is one."""
+    """Join the processes of a job: there is one.
+
+    Raises:
+        NotImplementedError: if there are several.
+    """
+    if num_processes is not None and num_processes > 1:
+        raise NotImplementedError(
+            f"keras.distribution.initialize: num_processes={num_processes}, but MXNet trains in "
+            "one process here; leave the call out and share batches among this machine's devices "
+            "by keras.distribution.DataParallel."
+        )
 
 
 def num_processes() -> int:
