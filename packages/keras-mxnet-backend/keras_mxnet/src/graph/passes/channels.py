@@ -1,4 +1,4 @@
-"""Convolutions with a multiple of 8 channels, for which oneDNN has its fast kernels.
+"""Convolutions with a multiple of 16 channels, for which oneDNN has its fast kernels.
 
 The channels that are added have weights of zero and are cut off before anything can see them, so
 results and gradients are those of the convolution without them.
