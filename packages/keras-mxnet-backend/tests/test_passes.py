@@ -315,3 +315,13 @@ def test_other_sums_are_left():
     after = sum_rows_by_product(graph)
     assert operators(after)["_np_dot"] == 0
     same(graph, after, values)
+
+
+def test_what_no_output_needs_is_left_out_with_what_it_alone_needs():
+    def function(x, y):
+        ops.sum(ops.exp(y) * 3.0)
+        return ops.tanh(x + 2.0)
+
+    graph, values = traced(function, floats(2, 3), floats(4))
+    assert operators(graph) == {"_npi_add_scalar": 1, "_npi_tanh": 1}
+    assert [value.shape for value in values] == [(2, 3)]
