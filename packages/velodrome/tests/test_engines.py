@@ -73,10 +73,17 @@ def test_lenet_learns_digits(engine: str, digits: PreparedData, tmp_path: Path) 
     assert outcome.epochs[-1].validation_accuracy > 0.8
     assert outcome.ledger is not None
     assert outcome.ledger.dtype == "float32"
+    assert outcome.ledger.variables == engines.registry.get(engine).variables("tuned", THREADS)
     # XLA makes a thread for each processor that it finds, Neon leaves it to numpy.
     threads = {"jax": len(usable_cpus()), "neon": None}
     framework = engines.registry.get(engine).framework
     assert outcome.ledger.threads == threads.get(framework, THREADS)
+
+
+@pytest.mark.parametrize("engine", ["jax", "keras-jax"])
+def test_jax_takes_no_memory_of_a_gpu_before_it_needs_it(engine: str) -> None:
+    variables = engines.registry.get(engine).variables("stock", THREADS)
+    assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
 # Momentum, weight decay and a falling rate: where frameworks' optimizers differ most.

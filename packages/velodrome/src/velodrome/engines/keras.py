@@ -13,7 +13,7 @@ from velodrome.devices import Devices
 from velodrome.engines import libraries
 from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
-from velodrome.engines.jax import join, multiply_in, share_processor
+from velodrome.engines.jax import Jax, join, multiply_in, share_processor
 from velodrome.engines.mxnet import NO_FLOAT16, MXNet
 from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
@@ -434,6 +434,11 @@ class KerasJax(Keras):
     dtypes = ("float32", "tf32", "bfloat16", "float16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
+
+    @classmethod
+    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
+        """As for JAX itself."""
+        return super().variables(settings, threads) | Jax.variables(settings, threads)
 
     def __init__(self, job: Job) -> None:
         devices = Devices.parse(job.trial.devices)
