@@ -49,9 +49,15 @@ def test_list_names_what_users_type() -> None:
         (["run", "lenet", "--batch-size", "many"], "batch_sizes"),
         (["run", "mlp", "--dataset", "digits", "--batch-size", "4096"], "1437"),
         (
-            ["run", "mlp", "--dataset", "digits", "--devices", "cpu:2"]
-            + ["--batch-size", "1000", "--scaling", "weak"],
-            "1437",
+            [
+                "run",
+                "mlp",
+                "--data=digits",
+                "--devices=cpu:2",
+                "--batch-size=999",
+                "--scaling=weak",
+            ],
+            "1998",
         ),
         (["run", "mlp", "--dataset", "digits", "--recipe", "rate=3"], "learning_rate"),
         (["run", "mlp", "--dataset", "digits", "--recipe", "=3"], "KEY=VALUE"),
