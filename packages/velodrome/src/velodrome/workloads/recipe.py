@@ -47,8 +47,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
         flip: every other image, at random, is mirrored left to right.
         rate_rule: what several devices do to the learning rate. `constant`: nothing. `linear`:
             it is multiplied by their number, as where the batch grows with them (Goyal et al.
-            2017); it is also what MXNet's Keras did in 2017 by adding up the gradients of each
-            device's mean loss, penalty included. `2017`: 0.01 from four devices on.
+            2017); for SGD it is also what MXNet's Keras did in 2017 by adding up the gradients of
+            each device's mean loss, penalty included (Adam's step hardly grows with its
+            gradient). `2017`: 0.01 from four devices on, which is not multiplied.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
