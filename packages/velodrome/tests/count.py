@@ -39,6 +39,11 @@ def shapes(engine: Any) -> list[tuple[int, ...]]:
         case "mxnet":
             parameters = engine._block.collect_params().values()
             return [each.shape for each in parameters if each.grad_req != "null"]
+        case "neon":
+            from neon.optimizers.optimizer import get_param_list
+
+            layers = engine._first().model.layers_to_optimize
+            return [array.shape for (array, _), _ in get_param_list(layers)]
         case "tensorflow":
             return [each.shape for each in engine._parameters.values() if each.trainable]
         case "torch":

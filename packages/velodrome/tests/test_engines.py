@@ -86,6 +86,21 @@ def test_jax_takes_no_memory_of_a_gpu_before_it_needs_it(engine: str) -> None:
     assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
+@pytest.mark.parametrize(
+    ("workload", "why"),
+    [
+        ("transformer-imdb", "Neon has neither attention nor layer normalisation"),
+        ("imdb-rnn", "embeddings, an LSTM and Adam"),
+        ("resnet50", "no branches"),
+        ("inception-v3", "no branches"),
+    ],
+)
+def test_neon_says_what_it_lacks(workload: str, why: str) -> None:
+    reason = engines.registry.get("neon").unsupported(trial(workload=workload))
+    assert reason is not None
+    assert why in reason
+
+
 # Momentum, weight decay and a falling rate: where frameworks' optimizers differ most.
 RECIPE = Recipe(learning_rate=0.02, momentum=0.9, weight_decay=0.01, decay_epochs=(1,))
 

@@ -21,6 +21,13 @@ from velodrome.workloads.graph import Graph, Weights
 from velodrome.workloads.layers import Activation, BatchNorm, Conv, Dense, Flatten, MaxPool
 
 _WORKLOADS = ("cifar10-conv", "lenet", "lenet-official", "lenet-tanh", "mlp")
+_CHAINS = "velodrome builds chains of Neon's layers, with no branches that are put together again"
+_LACKING = {
+    "imdb-rnn": "Neon has embeddings, an LSTM and Adam, but velodrome's engine does not use them",
+    "inception-v3": _CHAINS,
+    "resnet50": _CHAINS,
+    "transformer-imdb": "Neon has neither attention nor layer normalisation",
+}
 
 
 class Neon(Engine):
@@ -37,10 +44,9 @@ class Neon(Engine):
         """Chains of convolutions and dense layers are what Neon's CPU backend is raced on."""
         reason = super().unsupported(trial)
         if reason is None and trial.workload not in _WORKLOADS:
-            return (
-                f"neon is raced on {', '.join(_WORKLOADS)}: its CPU backend computes convolutions "
-                f"in a Python loop over positions, too slow for {trial.workload}"
-            )
+            raced = f"neon is raced on {', '.join(_WORKLOADS)}, not on {trial.workload}"
+            why = _LACKING.get(trial.workload)
+            return f"{raced}: {why}" if why else raced
         return reason
 
     def __init__(self, job: Job) -> None:
@@ -55,7 +61,7 @@ class Neon(Engine):
 
         recipe = self.job.trial.recipe
         if recipe.optimizer != "sgd":
-            raise Unsupported("neon trains with SGD here: its Adam puts epsilon elsewhere")
+            raise Unsupported("neon trains with SGD here: velodrome's engine does not use its Adam")
         self._rules = [
             GradientDescentMomentum(recipe.learning_rate, recipe.momentum, wdecay=decay)
             for decay in (recipe.weight_decay, 0.0)
