@@ -135,6 +135,7 @@ MLP_FAULTS = [
     "fault-bias-forgotten",
     "fault-momentum-off-by-one",
     "fault-sum-for-mean",
+    "fault-mean-for-sum",
     "fault-mean-of-last-batch",
     "fault-l2-left-out",
 ]

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from velodrome.engines.base import Order, Totals
+from velodrome.engines.mxnet import MXNet
 from velodrome.engines.torch import Torch
 from velodrome.job import Job
 from velodrome.workloads.graph import Weights
@@ -62,6 +63,17 @@ class BatchSummed(Torch):
 
     def train(self, order: Order, learning_rate: float) -> Totals:
         return super().train(order, learning_rate * self.job.trial.batch_size)
+
+
+class MeanForSum(MXNet):
+    """Sums a batch's gradients as means: what the trainer divides is divided already."""
+
+    name = "fault-mean-for-sum"
+
+    def set_weights(self, weights: Weights) -> None:
+        super().set_weights(weights)
+        step = self._trainer.step
+        self._trainer.step = lambda samples: step(samples * samples)
 
 
 class LastBatchShort(Torch):
@@ -185,6 +197,7 @@ ENGINES = (
     BiasForgotten,
     MomentumAhead,
     BatchSummed,
+    MeanForSum,
     LastBatchShort,
     PenaltyLeftOut,
     OtherEpsilon,
