@@ -169,6 +169,17 @@ def test_noise_does_not_buy_its_own_tolerance(faulty: dict[str, Verdict]) -> Non
     assert worst(found.deviations).excess < 1.0
 
 
+def test_batch_normalisation_on_several_devices_is_told_by_its_verdict(tmp_path: Path) -> None:
+    """JAX normalises the whole batch as one device does, PyTorch each device's part."""
+    arguments = ["cifar10-conv", "--engine", "jax,torch", "--devices", "cpu:2"]
+    _, found = compare([*arguments, "--steps", "1", "--batch-size", "8"], tmp_path)
+    assert found["jax"].status == "parity", found["jax"].reason
+    assert found["torch"].status == "deviates"
+    assert found["torch"].reason.endswith(
+        "its batch normalisation is per device, which is other mathematics"
+    )
+
+
 def test_another_epsilon_is_caught(tmp_path: Path) -> None:
     limits = ["--steps", "1", "--samples", "20"]
     arguments = ["cifar10-conv", *limits, "--engine", "torch,fault-epsilon"]

@@ -36,6 +36,7 @@ from velodrome.parity.kernels import Kernels
 from velodrome.parity.verdict import Status, Verdict
 from velodrome.study import Study
 from velodrome.trial import DType, Trial
+from velodrome.workloads.layers import BatchNorm
 
 # Two independent implementations in float64: the first is the reference, the second its witness.
 REFERENCES = ("torch", "jax")
@@ -411,6 +412,14 @@ def _off(most: Deviation) -> str:
     return f"{most.quantity} is {most.error:.1e} off, {most.excess:.2g} times its tolerance"
 
 
+def _parted(job: Job, made: Verdict) -> str:
+    """What must make an engine deviate whose ledger says how its devices normalise."""
+    notes = made.ledger.notes if made.ledger else ()
+    if job.graph.has(BatchNorm) and any("batch normalisation per device" in each for each in notes):
+        return "; its batch normalisation is per device, which is other mathematics"
+    return ""
+
+
 def _verdict(
     job: Job, pins: Pins, references: _References, folder: Path, timeout: float, report: Report
 ) -> Verdict:
@@ -457,7 +466,7 @@ def _verdict(
             return _with_dropout(made, job, pins, folder, timeout, report)
         report(f"  draw {draw + 1} of {DRAWS}: {most.quantity} at {most.excess:.2g} at best")
     if most.excess > 1.0:
-        return ended("deviates", f"in {DRAWS} draws, {_off(most)} at best")
+        return ended("deviates", f"in {DRAWS} draws, {_off(most)} at best{_parted(job, made)}")
     return ended("inconclusive", f"in {DRAWS} draws, {_vague(vaguest(made.deviations))}")
 
 
