@@ -339,8 +339,14 @@ class TensorFlow(Engine):
                     else ()
                 ),
                 *self.scaling,
+                *self._wide(),
             ),
         )
+
+    def _wide(self) -> tuple[str, ...]:
+        """What stays in float32 though the rest is narrow."""
+        narrow = self.job.trial.dtype == "bfloat16"
+        return ("LSTM in float32",) if narrow and self.graph.has(LSTM) else ()
 
     def _shares(self) -> str:
         if self.replicas == 1:
@@ -452,12 +458,9 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: A
         case Flatten():
             return tf.reshape(x, (-1, int(np.prod(x.shape[1:]))))
         case Add():
-            # Behind a convolution or product in a narrow dtype, and beside what none has touched.
-            kinds = {each.dtype for each in inputs}
-            wide = kinds.pop() if len(kinds) == 1 else tf.float32
-            return tf.add_n([tf.cast(each, wide) for each in inputs])
+            return tf.add_n(_of_one_dtype(inputs))
         case Concatenate():
-            return tf.concat(inputs, -1)
+            return tf.concat(_of_one_dtype(inputs), -1)
         case Dense():
             y = tf.matmul(tf.cast(x, compute), array("kernel"))
             return tf.nn.bias_add(y, array("bias")) if layer.bias else y
@@ -475,7 +478,12 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: A
         case PositionEmbedding():
             return x + tf.cast(own["embeddings"], x.dtype)
         case LSTM():
-            return _lstm(array("kernel"), array("recurrent_kernel"), array("bias"), x)
+            # Its fused kernel takes no bfloat16.
+            wide = tf.float32 if compute == tf.bfloat16 else compute
+            kernel, recurrent, bias = (
+                tf.cast(own[name], wide) for name in ("kernel", "recurrent_kernel", "bias")
+            )
+            return _lstm(kernel, recurrent, bias, x)
         case SelfAttention():
             heads = (-1, x.shape[1], layer.heads, x.shape[2] // layer.heads)
             x = tf.cast(x, compute)
@@ -487,6 +495,15 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], compute: A
             attended = tf.transpose(tf.matmul(scores, v), (0, 2, 1, 3))
             return tf.matmul(tf.reshape(attended, (-1, *x.shape[1:])), array("output_kernel"))
     raise TypeError(f"no layer of TensorFlow for {layer}")
+
+
+def _of_one_dtype(arrays: list[Any]) -> list[Any]:
+    """Some may be of a narrow dtype, others behind what stays in float32."""
+    import tensorflow as tf
+
+    if len({each.dtype for each in arrays}) == 1:
+        return arrays
+    return [tf.cast(each, tf.float32) for each in arrays]
 
 
 def _lstm(kernel: Any, recurrent_kernel: Any, bias: Any, x: Any) -> Any:
