@@ -15,6 +15,7 @@ from velodrome import record as records
 from velodrome.errors import UserError
 from velodrome.exports import curves, mlflow, parquet, tensorboard, text
 from velodrome.extras import extra
+from velodrome.parity.verdict import Verdict
 from velodrome.record import Record
 from velodrome.report.process import results
 
@@ -69,6 +70,13 @@ def test_markdown_is_the_ranking() -> None:
     content = text.to_markdown(results(RUNS))
     assert content.startswith("- lenet on digits")
     assert "| torch |" in content
+
+
+def test_markdown_ranks_nothing_that_deviates() -> None:
+    own = trial(engine="torch")
+    verdict = Verdict(status="deviates", made="2026-01-01T00:00:00+00:00", trial=own, steps=9)
+    content = text.written("markdown", results(RUNS[:2]), [verdict])
+    assert "no engine came to its end at parity" in content
 
 
 def test_parquet_keeps_every_cell_and_its_type(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def command(
     from velodrome.exports import mlflow as to_mlflow
     from velodrome.exports import parquet
     from velodrome.exports import tensorboard as to_tensorboard
-    from velodrome.exports.text import FORMS
+    from velodrome.exports.text import written
+    from velodrome.parity.verdict import known
     from velodrome.report.process import results
 
     if (format, mlflow, tensorboard) == (None, None, None):
@@ -44,7 +45,7 @@ def command(
     if format == "parquet" and out is not None:
         parquet.write(found, out)
     elif format is not None and format != "parquet":
-        text = FORMS[format](found)
+        text = written(format, found, known(folders))
         if out is None:
             typer.echo(text, nl=False)
         else:

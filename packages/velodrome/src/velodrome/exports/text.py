@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from velodrome import record
+from velodrome.parity.verdict import Verdict
 from velodrome.report import results_csv, summary, table
 from velodrome.report.process import Result
 
@@ -50,9 +51,14 @@ def to_jsonl(results: Sequence[Result]) -> str:
     return "".join(record.encode(result.record).decode() + "\n" for result in results)
 
 
-def to_markdown(results: Sequence[Result]) -> str:
-    """The answers and the rankings, for a README or a pull request."""
-    groups = summary.groups(results)
+def to_markdown(results: Sequence[Result], verdicts: Sequence[Verdict] = ()) -> str:
+    """The answers and the rankings, for a README or a pull request.
+
+    Args:
+        results: of one run folder or several.
+        verdicts: on the engines' parity.
+    """
+    groups = summary.groups(results, verdicts=verdicts)
     answers = "\n".join(f"- {line}" for line in summary.answer(groups).splitlines())
     return "\n".join([answers + "\n", *(table.markdown(group) for group in groups)])
 
@@ -67,10 +73,14 @@ def _csv(lines: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-FORMS: dict[Form, Callable[[Sequence[Result]], str]] = {
-    "csv": to_csv,
-    "csv-2017": to_csv_2017,
-    "csv-2017-short": to_csv_2017_short,
-    "jsonl": to_jsonl,
-    "markdown": to_markdown,
-}
+def written(form: Form, results: Sequence[Result], verdicts: Sequence[Verdict]) -> str:
+    """The results in a form; parity stands in Markdown alone."""
+    if form == "markdown":
+        return to_markdown(results, verdicts)
+    forms: dict[Form, Callable[[Sequence[Result]], str]] = {
+        "csv": to_csv,
+        "csv-2017": to_csv_2017,
+        "csv-2017-short": to_csv_2017_short,
+        "jsonl": to_jsonl,
+    }
+    return forms[form](results)
