@@ -380,3 +380,15 @@ def test_those_made_with_a_pin_are_listed_and_removed(pinned, tmp_path):
     assert not other.python.exists()
     assert made.python.exists()
     assert [each.pins for each in environment.list_all()] == [()]
+
+
+def test_a_user_is_told_of_variables_that_are_not_handed_on_and_of_no_librarys() -> None:
+    code = "import sklearn; from velodrome import environment; environment.note_left_out(print)"
+
+    def told(**given: str) -> str:
+        paths = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=paths | given, stdout=subprocess.PIPE, text=True).stdout
+
+    assert told() == ""
+    assert told(OMP_NUM_THREADS="1").endswith(": OMP_NUM_THREADS\n")

@@ -56,6 +56,8 @@ _STEERING = (
 )
 # Folders of what was downloaded, and Terraform's.
 _HARMLESS = ("KERAS_HOME", "TORCH_HOME", "TF_CLI_", "TF_VAR_")
+# What scikit-learn sets in every process that loads it: no user's wish.
+_SET_BY_SKLEARN = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
 # Runs a module with our sources in front. `addsitedir` also runs their .pth files.
 _START = """
@@ -379,7 +381,7 @@ def variables(environment: Environment) -> dict[str, str]:
 
 def note_left_out(note: Report) -> None:
     """Say which of this process's variables no framework gets, if there are any."""
-    if names := sorted(filter(_steers, os.environ)):
+    if names := sorted({*filter(_steers, os.environ)} - {*_SET_BY_SKLEARN}):
         note(f"not handed on to the engines, which are told by velodrome alone: {', '.join(names)}")
 
 
