@@ -240,6 +240,17 @@ def test_nothing_but_zero_may_be_off_by_a_quarter_of_its_size() -> None:
     assert excess(0.3, 0.1) < 1.0
 
 
+def test_what_rounding_alone_explains_is_no_deviation() -> None:
+    def off(error: float, coarser: float) -> bool:
+        found = {"update of a/kernel": Quantity(np.full(4, 1.0 + error), 0.1)}
+        reference = {"update of a/kernel": Quantity(np.ones(4), 1e-12, coarser)}
+        return worst(deviations(found, reference, "float32", 16)).off
+
+    assert off(1.0, 0.01)
+    assert not off(1.0, 2.0)
+    assert not off(0.1, 0.01)
+
+
 @given(VECTORS, st.floats(1e-4, 3e-3), st.floats(0.01, 100.0))
 def test_the_tolerance_grows_with_the_noise_and_ignores_the_scale(
     value: np.ndarray, noise: float, scale: float

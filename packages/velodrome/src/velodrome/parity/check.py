@@ -465,9 +465,19 @@ def _verdict(
         if most.excess <= 1.0 and not vaguest(made.deviations).vague:
             return _with_dropout(made, job, pins, folder, timeout, report)
         report(f"  draw {draw + 1} of {DRAWS}: {most.quantity} at {most.excess:.2g} at best")
+    if off := [each for each in made.deviations if each.off]:
+        reason = f"in {DRAWS} draws, {_off(worst(off))} at best{_parted(job, made)}"
+        return ended("deviates", reason)
     if most.excess > 1.0:
-        return ended("deviates", f"in {DRAWS} draws, {_off(most)} at best{_parted(job, made)}")
+        return ended("inconclusive", f"in {DRAWS} draws, {_explained(most)}")
     return ended("inconclusive", f"in {DRAWS} draws, {_vague(vaguest(made.deviations))}")
+
+
+def _explained(most: Deviation) -> str:
+    return (
+        f"the {most.quantity} is {most.error:.1e} off at best, and rounding alone moves it by "
+        f"{most.foretold:.1e}: compare with more samples a step"
+    )
 
 
 def _vague(most: Deviation) -> str:

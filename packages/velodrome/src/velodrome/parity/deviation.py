@@ -82,6 +82,16 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
         return self.error / self.tolerance
 
     @property
+    def foretold(self) -> float:
+        """What rounding does to it in that arithmetic, as the reference foretells."""
+        return self.limit / PATIENCE
+
+    @property
+    def off(self) -> bool:
+        """Whether it is beyond its tolerance, and rounding alone would not have taken it there."""
+        return self.excess > 1.0 and self.foretold <= self.tolerance
+
+    @property
     def vagueness(self) -> float:
         """What the noise explains of the error, over what arithmetic does."""
         return min(self.noise, self.error) / self.limit
