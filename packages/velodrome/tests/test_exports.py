@@ -17,6 +17,7 @@ from velodrome.exports import curves, mlflow, parquet, tensorboard, text
 from velodrome.extras import extra
 from velodrome.parity.verdict import Verdict
 from velodrome.record import Record
+from velodrome.report import results_csv
 from velodrome.report.process import results
 
 RUNS = [
@@ -64,6 +65,26 @@ def test_csv_has_every_trial_under_a_header() -> None:
     found = list(csv.DictReader(io.StringIO(text.to_csv(results(RUNS)))))
     assert [each["status"] for each in found] == ["ok", "ok", "ok", "crash"]
     assert found[3]["reason"] == "it broke"
+
+
+def test_the_reports_csv_reads_as_what_csv_writes() -> None:
+    broken = RUNS[3]
+    assert broken.failure is not None
+    failure = msgspec.structs.replace(broken.failure, reason='it "broke", badly\nand late')
+    runs = results([*RUNS, msgspec.structs.replace(broken, failure=failure)])
+    found = lines(results_csv.text(runs))
+    expected = lines(text.to_csv(runs))
+    assert found[-1][-1] == failure.reason
+    assert [[_number(cell) for cell in line] for line in found] == [
+        [_number(cell) for cell in line] for line in expected
+    ]
+
+
+def _number(cell: str) -> float | str:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 def test_markdown_is_the_ranking() -> None:

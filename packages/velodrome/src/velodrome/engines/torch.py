@@ -70,6 +70,8 @@ class Torch(Engine):
             allow_tf32(job.trial.dtype == "tf32")
             torch.backends.cudnn.benchmark = self._tuned
         self._dtype = torch.float64 if job.trial.dtype == "float64" else torch.float32
+        # What autocast is told to compute in; None where all is in the parameters' dtype.
+        self._narrow = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.arithmetic)
 
     def build(self) -> None:
         import torch
@@ -273,20 +275,13 @@ class Torch(Engine):
             return loss, ((logit > 0) == (y > 0)).sum()
         return functional.cross_entropy(logits, y), (logits.argmax(1) == y).sum()
 
-    @property
-    def _narrow(self) -> Any:
-        """What autocast is told to compute in; None where all is in the parameters' dtype."""
-        import torch
-
-        return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.arithmetic)
-
     def _apply(self, x: Any, *, training: bool) -> Any:
         """Logits for a batch; while training, moving statistics move."""
         import torch
 
         values = {"input": x}
-        narrow = self._narrow
-        with torch.autocast(self._device.type, narrow) if narrow else contextlib.nullcontext():
+        narrow, device = self._narrow, self._device.type
+        with torch.autocast(device, narrow) if narrow else contextlib.nullcontext():
             for node in self.graph.nodes:
                 inputs = [values[name] for name in node.inputs]
                 own = self._own.get(node.name, {})
@@ -465,14 +460,7 @@ def _compute(layer: AnyLayer, own: dict[str, Any], inputs: list[Any], training: 
         case PositionEmbedding():
             return x + own["embeddings"]
         case LSTM():
-            # PyTorch's gates come in the graph's order; its second bias stays at zero.
-            bias = own["bias"]
-            arrays = own["kernel"], own["recurrent_kernel"], bias, torch.zeros_like(bias)
-            with _no_float16_on_cpu(x):
-                x = x.to(bias.dtype) if x.dtype == torch.float16 else x
-                state = x.new_zeros(1, len(x), layer.units)
-                _, h, _ = torch.lstm(x, (state, state), arrays, True, 1, 0.0, training, False, True)
-            return h[0]
+            return _lstm(own, x, training)
         case SelfAttention():
             q, k, v = (
                 functional.linear(x, own[f"{role}_kernel"])
@@ -503,14 +491,19 @@ def _windowed(layer: Windowed, x: Any, filler: float, function: Any) -> Any:
     return y.mT if y.ndim == 3 else y
 
 
-def _no_float16_on_cpu(x: Any) -> contextlib.AbstractContextManager[Any]:
-    """In which an LSTM is computed: oneDNN has one for float32 and bfloat16 alone."""
+def _lstm(own: dict[str, Any], x: Any, training: bool) -> Any:
+    """The last state; PyTorch's gates come in the graph's order, its second bias stays at zero."""
     import torch
 
+    arrays = own["kernel"], own["recurrent_kernel"], own["bias"], torch.zeros_like(own["bias"])
     wide: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if x.device.type == "cpu" and torch.get_autocast_dtype("cpu") == torch.float16:
-        wide = torch.autocast("cpu", enabled=False)
-    return wide
+        # oneDNN has an LSTM for float32 and bfloat16 alone.
+        wide, x = torch.autocast("cpu", enabled=False), x.to(own["bias"].dtype)
+    with wide:
+        state = x.new_zeros(1, len(x), len(own["bias"]) // 4)
+        _, h, _ = torch.lstm(x, (state, state), arrays, True, 1, 0.0, training, False, True)
+    return h[0]
 
 
 def _batch_norm(layer: BatchNorm, own: dict[str, Any], x: Any, training: bool) -> Any:
