@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from velodrome import user_code
+from velodrome.datasets.structure import spread
 from velodrome.errors import UserError
 
 _PAIR, _QUADRUPLE = ("x", "y"), ("x_train", "y_train", "x_test", "y_test")
@@ -20,8 +21,12 @@ def main() -> int:
     """Call the function, write its arrays by name."""
     reference = user_code.parse(sys.argv[1])
     try:
-        named = _named(user_code.function(reference)())
-        arrays: Any = {name: np.asarray(array) for name, array in named.items()}
+        parts = _parts(user_code.function(reference)())
+        try:
+            given = [spread(each, part) for part, each in parts.items()]
+        except UserError as error:
+            raise UserError(f"{reference}: {error}") from None
+        arrays: Any = {name: np.asarray(array) for each in given for name, array in each.items()}
         np.savez(sys.argv[2], **arrays)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -33,12 +38,15 @@ def main() -> int:
     return 0
 
 
-def _named(given: Any) -> dict[str, Any]:
-    """The arrays by name, from any of the usual forms."""
+def _parts(given: Any) -> dict[str, Any]:
+    """What is given for x, y and so on, from any of the usual forms.
+
+    Two tuples of two are Keras's training and test data; lists, as for `fit`, several arrays.
+    """
     match given:
         case dict():
             return given
-        case (tuple() | list() as train, tuple() | list() as test) if len(train) == len(test) == 2:
+        case (tuple() as train, tuple() as test) if len(train) == len(test) == 2:
             return dict(zip(_QUADRUPLE, (*train, *test), strict=True))
         case (x, y):
             return dict(zip(_PAIR, (x, y), strict=True))

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from velodrome.datasets.structure import ONE, Structure, mapped, named, rebuilt
 from velodrome.download import DownloadError, checksum, download
 from velodrome.errors import UserError
 from velodrome.home import home
@@ -70,10 +71,12 @@ class PreparedData(msgspec.Struct, frozen=True):
         folder: where its arrays are.
         fingerprint: SHA-256 of the arrays' content; the same on every machine.
         kind, shape, classes, vocabulary: as in `InputSpec`; of the user's `own` data any shape,
-            and 0 classes where the labels are none.
+            empty for several inputs, and 0 classes where the labels are none.
         train: number of training samples.
         validation: number of validation samples.
         note: what must be said with any result measured on it; may be empty.
+        inputs: names of the arrays of a sample, as `structure` has them.
+        labels: names of the arrays of its label.
     """
 
     name: str
@@ -86,6 +89,8 @@ class PreparedData(msgspec.Struct, frozen=True):
     validation: int
     vocabulary: int | None = None
     note: str = ""
+    inputs: tuple[str, ...] = ONE
+    labels: tuple[str, ...] = ONE
 
 
 class Split(NamedTuple):
@@ -93,12 +98,12 @@ class Split(NamedTuple):
 
     Attributes:
         x: uint8 (n, height, width, channels) for images, int32 (n, length) for tokens,
-            float32 or int32 (n, ...) for the user's own.
+            float32 or int32 (n, ...) for the user's own, of which there may be several.
         y: int32 (n,), from 0 to classes - 1; the user's own as `x`.
     """
 
-    x: NDArray[Any]
-    y: NDArray[Any]
+    x: Structure
+    y: Structure
 
 
 class Data(NamedTuple):
@@ -334,7 +339,7 @@ def keep(data: Data, prepared: PreparedData) -> PreparedData:
     making = folder.parent / ".making"  # what a killed process left is of no use
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    for path, array in zip(_files(making), _flat(data), strict=True):
+    for path, array in zip(_files(making, prepared), _flat(data), strict=True):
         np.save(path, array)
     (making / _MANIFEST).write_bytes(msgspec.json.encode(prepared))
     shutil.rmtree(folder, ignore_errors=True)
@@ -357,12 +362,14 @@ def load(prepared: PreparedData, samples: int | None = None) -> Data:
     """
     train, validation = limited(prepared, samples)
     try:
-        arrays = [np.load(path, mmap_mode="r") for path in _files(Path(prepared.folder))]
+        data = _opened(prepared)
     except FileNotFoundError as error:
         raise UserError(f"data set {prepared.name} is gone from the cache: {error}") from error
-    counts = (train, train, validation, validation)
-    x, y, vx, vy = (np.array(array[:n]) for array, n in zip(arrays, counts, strict=True))
-    return Data(Split(x, y), Split(vx, vy))
+
+    def read(split: Split, samples: int) -> Split:
+        return Split(*(mapped(lambda array: np.array(array[:samples]), each) for each in split))
+
+    return Data(read(data.train, train), read(data.validation, validation))
 
 
 def limited(prepared: PreparedData, samples: int | None) -> tuple[int, int]:
@@ -385,8 +392,11 @@ def limited(prepared: PreparedData, samples: int | None) -> tuple[int, int]:
 
 def mixed(split: Split) -> Split:
     """The same samples in `mixed_order`, in the dtypes and layout they are kept in."""
-    order = mixed_order(split.y)
-    return Split(np.ascontiguousarray(split.x[order]), split.y[order].astype(np.int32))
+    x, y = split
+    assert isinstance(x, np.ndarray)
+    assert isinstance(y, np.ndarray)
+    order = mixed_order(y)
+    return Split(np.ascontiguousarray(x[order]), y[order].astype(np.int32))
 
 
 def mixed_order(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
@@ -412,34 +422,60 @@ def mixed_order(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
 
 
 def fingerprint(data: Data) -> str:
-    """SHA-256 of the arrays: dtype, shape and little-endian content of each, in a fixed order."""
+    """SHA-256 of the arrays: dtype, shape and little-endian content of each, in a fixed order.
+
+    Of several arrays in a part, their names too.
+    """
     digest = hashlib.sha256()
-    for array in _flat(data):
-        portable = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        digest.update(f"{portable.dtype.str}{portable.shape}".encode())
-        digest.update(portable.data)
+    for split in data:
+        for role, structure in zip("xy", split, strict=True):
+            for name, array in named(structure).items():
+                if name:
+                    digest.update(f"{role}/{name}\0".encode())
+                portable = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+                digest.update(f"{portable.dtype.str}{portable.shape}".encode())
+                digest.update(portable.data)
     return digest.hexdigest()
 
 
 def _flat(data: Data) -> list[NDArray[Any]]:
-    return [data.train.x, data.train.y, data.validation.x, data.validation.y]
+    return [array for split in data for each in split for array in named(each).values()]
 
 
-def _files(folder: Path) -> list[Path]:
-    """Where the arrays of `_flat` are kept."""
-    return [folder / f"{part}_{role}.npy" for part in ("train", "validation") for role in "xy"]
+def _files(folder: Path, prepared: PreparedData) -> list[Path]:
+    """Where the arrays of `_flat` are kept. Names of the user's may suit no file: numbers do."""
+    return [
+        folder / (f"{part}_{role}.npy" if names == ONE else f"{part}_{role}_{number}.npy")
+        for part in ("train", "validation")
+        for role, names in (("x", prepared.inputs), ("y", prepared.labels))
+        for number in range(len(names))
+    ]
+
+
+def _opened(prepared: PreparedData) -> Data:
+    """The arrays where they lie, read when they are used."""
+    files = iter(_files(Path(prepared.folder), prepared))
+
+    def part(names: tuple[str, ...]) -> Structure:
+        found: Structure = rebuilt({name: np.load(next(files), mmap_mode="r") for name in names})
+        return found
+
+    def split() -> Split:
+        return Split(part(prepared.inputs), part(prepared.labels))
+
+    return Data(split(), split())
 
 
 def _cached(folder: Path) -> PreparedData | None:
     """What was prepared there before, if all of it is still as it was."""
     try:
         prepared = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=PreparedData)
-        x, y, vx, vy = (np.load(path, mmap_mode="r") for path in _files(folder))
+        # The cache may have been moved.
+        prepared = msgspec.structs.replace(prepared, folder=str(folder))
+        data = _opened(prepared)
     except (OSError, EOFError, ValueError, msgspec.MsgspecError):
         return None
-    if fingerprint(Data(Split(x, y), Split(vx, vy))) != prepared.fingerprint:
-        return None
-    return msgspec.structs.replace(prepared, folder=str(folder))  # the cache may have been moved
+    return prepared if fingerprint(data) == prepared.fingerprint else None
 
 
 def _find(file: File, folders: list[Path]) -> Path | None:

@@ -22,6 +22,16 @@ from velodrome.datasets.base import (
     limited,
     mixed_order,
 )
+from velodrome.datasets.structure import (
+    Structure,
+    count,
+    gathered,
+    mapped,
+    named,
+    path,
+    rebuilt,
+    taken,
+)
 from velodrome.errors import UserError
 from velodrome.home import home
 from velodrome.lock import locked
@@ -29,7 +39,10 @@ from velodrome.lock import locked
 log = logging.getLogger(__name__)
 
 _SHARE = 5  # one sample in five validates, where the user keeps none apart
-_NAMES = "x_train, y_train and, to validate on, x_test, y_test (or x and y alone)"
+_NAMES = (
+    "x_train, y_train and, to validate on, x_test, y_test (or x and y alone); of several inputs "
+    "or labels x_train/title, x_train/age or x_train/0, x_train/1"
+)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -60,16 +73,18 @@ def prepare(name: str, samples: int | None = None) -> PreparedData:
 def _prepared(name: str) -> PreparedData:
     data, note = _split(_checked(_read(name), name))
     found = fingerprint(data)
-    labels = data.train.y
+    x, y = data.train
     prepared = PreparedData(
         name=name,
         folder=str(home() / "datasets" / "own" / found[:16]),
         fingerprint=found,
         kind="own",
-        shape=data.train.x.shape[1:],
-        classes=int(labels.max()) + 1 if _are_classes(labels) else 0,
-        train=len(labels),
-        validation=len(data.validation.y),
+        shape=x.shape[1:] if isinstance(x, np.ndarray) else (),
+        classes=int(y.max()) + 1 if isinstance(y, np.ndarray) and are_classes(y) else 0,
+        train=count(y),
+        validation=count(data.validation.y),
+        inputs=tuple(named(x)),
+        labels=tuple(named(y)),
         note=note,
     )
     try:
@@ -116,33 +131,62 @@ def _npz(path: Path, name: str) -> Arrays:
         raise UserError(f"{name} is no .npz file of arrays: {error}") from None
 
 
-def _checked(arrays: Arrays, name: str) -> Arrays:
+def _checked(arrays: Arrays, name: str) -> dict[str, Structure]:
     """As they are trained on, if they can be."""
-    if set(arrays) not in (
+    try:
+        parts = gathered(arrays)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    if set(parts) not in (
         {"x", "y"},
         {"x_train", "y_train"},
         {"x_train", "y_train", "x_test", "y_test"},
     ):
         raise UserError(f"{name} has {', '.join(arrays) or 'no array'}; it must have {_NAMES}")
-    found = {each: _numbers(array, f"{name}: {each}") for each, array in arrays.items()}
-    for x in (each for each in found if each.startswith("x")):
-        y = x.replace("x", "y")
-        if len(found[x]) != len(found[y]):
-            raise UserError(
-                f"{name}: {x} has {len(found[x])} samples and {y} {len(found[y])}; "
-                "give as many of both"
-            )
-        if len(found[x]) < 1:
-            raise UserError(f"{name}: {x} is empty")
+    found = {
+        part: {each: _numbers(array, f"{name}: {path(part, each)}") for each, array in held.items()}
+        for part, held in parts.items()
+    }
+    for part in (each for each in found if each.startswith("x")):
+        _check_counts(
+            {
+                path(role, each): len(array)
+                for role in (part, part.replace("x", "y"))
+                for each, array in found[role].items()
+            },
+            name,
+        )
     if "x_test" in found:
         for train in ("x_train", "y_train"):
             test = train.replace("train", "test")
-            if found[train].shape[1:] != found[test].shape[1:]:
-                raise UserError(
-                    f"{name}: a sample of {train} has shape {found[train].shape[1:]}, "
-                    f"of {test} {found[test].shape[1:]}; give one shape"
-                )
-    return found
+            _check_same(found, train, test, name)
+            # In one order.
+            found[test] = {each: found[test][each] for each in found[train]}
+    return {part: rebuilt(held) for part, held in found.items()}
+
+
+def _check_counts(samples: dict[str, int], name: str) -> None:
+    first, expected = next(iter(samples.items()))
+    for each, number in samples.items():
+        if number != expected:
+            raise UserError(
+                f"{name}: {first} has {expected} samples and {each} {number}; give as many of both"
+            )
+    if not expected:
+        raise UserError(f"{name}: {first} is empty")
+
+
+def _check_same(found: dict[str, Arrays], train: str, test: str, name: str) -> None:
+    if set(found[train]) != set(found[test]):
+        has, other = (", ".join(path(part, each) for each in found[part]) for part in (train, test))
+        raise UserError(f"{name} has {has} and {other}; give the same arrays of both")
+    for each, array in found[train].items():
+        shape, other_shape = array.shape[1:], found[test][each].shape[1:]
+        if shape != other_shape:
+            raise UserError(
+                f"{name}: a sample of {path(train, each)} has shape {shape}, "
+                f"of {path(test, each)} {other_shape}; give one shape"
+            )
 
 
 def _numbers(array: NDArray[Any], what: str) -> NDArray[Any]:
@@ -162,26 +206,32 @@ def _numbers(array: NDArray[Any], what: str) -> NDArray[Any]:
     raise UserError(f"{what} is of dtype {array.dtype}; give numbers")
 
 
-def _split(arrays: Arrays) -> tuple[Data, str]:
+def _split(parts: dict[str, Structure]) -> tuple[Data, str]:
     """What to train and to validate on, mixed, and what must be said of it."""
-    if "x_test" in arrays:
-        train = _mixed(arrays["x_train"], arrays["y_train"])
-        return Data(train, _mixed(arrays["x_test"], arrays["y_test"])), ""
-    x, y = (arrays[each] if each in arrays else arrays[f"{each}_train"] for each in "xy")
-    whole = _mixed(x, y)
-    if len(y) < 2:
+    if "x_test" in parts:
+        train = _mixed(parts["x_train"], parts["y_train"])
+        return Data(train, _mixed(parts["x_test"], parts["y_test"])), ""
+    whole = _mixed(*(parts[each] if each in parts else parts[f"{each}_train"] for each in "xy"))
+    samples = count(whole.y)
+    if samples < 2:
         raise UserError("one sample cannot be trained and validated on; give more")
-    apart = -(-len(y) // _SHARE)
-    note = f"{apart} of {len(y)} samples, at random, are kept apart to validate on"
+    apart = -(-samples // _SHARE)
+    note = f"{apart} of {samples} samples, at random, are kept apart to validate on"
     return Data(
-        Split(whole.x[apart:], whole.y[apart:]), Split(whole.x[:apart], whole.y[:apart])
+        Split(*(taken(each, slice(apart, None)) for each in whole)),
+        Split(*(taken(each, slice(apart)) for each in whole)),
     ), note
 
 
-def _are_classes(y: NDArray[Any]) -> bool:
+def are_classes(y: NDArray[Any]) -> bool:
+    """Whether labels are a class a sample: one whole number each."""
     return y.dtype.kind == "i" and y.size == len(y)
 
 
-def _mixed(x: NDArray[Any], y: NDArray[Any]) -> Split:
-    order = mixed_order(y.reshape(-1) if _are_classes(y) else np.zeros(len(y), np.int32))
-    return Split(np.ascontiguousarray(x[order]), np.ascontiguousarray(y[order]))
+def _mixed(x: Structure, y: Structure) -> Split:
+    """By the first labels that are classes; at random if there are none."""
+    classes = (each.reshape(-1) for each in named(y).values() if are_classes(each))
+    order = mixed_order(next(classes, np.zeros(count(y), np.int32)))
+    return Split(
+        *(mapped(lambda array: np.ascontiguousarray(array[order]), each) for each in (x, y))
+    )

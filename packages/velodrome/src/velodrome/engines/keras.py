@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from velodrome.datasets.structure import Structure, count, mapped, taken
 from velodrome.devices import Devices
 from velodrome.engines import libraries
-from velodrome.engines.base import LOSS_SCALE, Engine, Inputs, Labels, Order, Totals, dtype_in_use
+from velodrome.engines.base import LOSS_SCALE, Engine, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
 from velodrome.engines.jax import Jax, join, multiply_in, share_processor
 from velodrome.engines.mxnet import NO_FLOAT16, MXNet
@@ -142,16 +143,16 @@ class Keras(Engine):
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def load_training(self, x: Inputs, y: Labels) -> None:
+    def load_training(self, x: Structure, y: Structure) -> None:
         """As on the others.
 
         Raises:
             Unsupported: several devices cannot share a batch evenly.
         """
-        self._check_even(len(y))
+        self._check_even(count(y))
         self._train = x, self._labels(y)
 
-    def load_validation(self, x: Inputs, y: Labels) -> None:
+    def load_validation(self, x: Structure, y: Structure) -> None:
         self._validation = x, self._labels(y)
 
     def _check_even(self, samples: int) -> None:
@@ -164,9 +165,9 @@ class Keras(Engine):
                     f"{self.replicas} devices; take sizes that divide, or drop_last"
                 )
 
-    def _labels(self, y: Labels) -> Labels:
+    def _labels(self, y: Structure) -> Structure:
         """In the shape of the logits, where there is one a sample."""
-        return y[:, None] if self.graph.binary() else y
+        return taken(y, np.s_[:, None]) if self.graph.binary() else y
 
     def set_weights(self, weights: Weights) -> None:
         self._write(self._model, weights)
@@ -204,8 +205,8 @@ class Keras(Engine):
         x, y = self._train
         own = self._part(order, self.job.trial.batch_size)
         history = self._model.fit(
-            x[own],
-            y[own],
+            taken(x, own),
+            taken(y, own),
             batch_size=self.job.trial.batch_size // self._feeding,
             shuffle=False,
             verbose=0,
@@ -233,16 +234,17 @@ class Keras(Engine):
     def evaluate(self) -> Totals:
         """What several devices cannot share evenly at the end is evaluated by itself, by each."""
         x, y = self._validation
-        rest = len(y) % self.job.trial.batch_size % self.replicas if self.evenly else 0
+        samples = count(y)
+        rest = samples % self.job.trial.batch_size % self.replicas if self.evenly else 0
         if not rest:
             return self._validated(x, y)
         last = self._validated(
-            x[-rest:].repeat(self.replicas, 0), y[-rest:].repeat(self.replicas, 0)
+            *(mapped(lambda array: array[-rest:].repeat(self.replicas, 0), each) for each in (x, y))
         )
-        if rest == len(y):
+        if rest == samples:
             return last
-        whole = self._validated(x[:-rest], y[:-rest])
-        share = rest / len(y)
+        whole = self._validated(taken(x, np.s_[:-rest]), taken(y, np.s_[:-rest]))
+        share = rest / samples
         return Totals(
             (1 - share) * whole.loss + share * last.loss,
             None
@@ -250,7 +252,7 @@ class Keras(Engine):
             else (1 - share) * whole.accuracy + share * last.accuracy,
         )
 
-    def _validated(self, x: Inputs, y: Labels) -> Totals:
+    def _validated(self, x: Structure, y: Structure) -> Totals:
         logs = self._model.evaluate(
             x,
             y,
@@ -278,7 +280,11 @@ class Keras(Engine):
         x, y = self._train
         own = self._part(order, len(order))
         history = model.fit(
-            x[own], y[own], batch_size=len(order) // self._feeding, shuffle=False, verbose=0
+            taken(x, own),
+            taken(y, own),
+            batch_size=len(order) // self._feeding,
+            shuffle=False,
+            verbose=0,
         ).history
         after = self._read(model)
         gradients = {
@@ -469,10 +475,10 @@ class KerasJax(Keras):
         """A machine's part of a batch each, of which Keras makes the whole."""
         return len(self.job.meeting.addresses) if self.job.meeting else 1
 
-    def _validated(self, x: Inputs, y: Labels) -> Totals:
+    def _validated(self, x: Structure, y: Structure) -> Totals:
         if self._feeding > 1:
-            own = self._part(in_sequence(len(y)), self.job.trial.batch_size)
-            x, y = x[own], y[own]
+            own = self._part(in_sequence(count(y)), self.job.trial.batch_size)
+            x, y = taken(x, own), taken(y, own)
         return super()._validated(x, y)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from velodrome import datasets, user_code
-from velodrome.engines.base import Labels, Order, Totals
+from velodrome.datasets.own import are_classes
+from velodrome.datasets.structure import Array, Structure, mapped, named, rebuilt
+from velodrome.engines.base import Order, Totals
 from velodrome.engines.keras import Keras, KerasJax, KerasMXNet, KerasTensorFlow, KerasTorch
 from velodrome.errors import UserError
 from velodrome.failures import Unsupported
@@ -63,35 +65,50 @@ class OwnModel(Keras):
                 f"{self._reference} gave a {type(model).__name__}; it must give a keras.Model"
             )
         # Builds what is not built; and a Sequential model keeps silent on a layer that cannot run.
-        model(keras.ops.convert_to_tensor(self._probe.x))
+        self._called(model)
         if not self.job.dropout:
             _still(model)
         return model
 
-    def _compile(self, model: Any) -> None:
-        """With Adam, and the loss that labels and output suggest."""
+    def _called(self, model: Any) -> Any:
+        """Its outputs for the first samples."""
         import keras
 
-        loss, metrics = _loss(model, self._probe.x, self._probe.y, self.job.data.classes)
-        model.compile(optimizer=keras.optimizers.Adam(), loss=loss, metrics=metrics)
-        logits = " from logits" if getattr(loss, "from_logits", False) else ""
-        self._notes = (
-            f"the model is not compiled: trained by Adam on {type(loss).__name__}{logits}",
+        return model(mapped(keras.ops.convert_to_tensor, self._probe.x))
+
+    def _compile(self, model: Any) -> None:
+        """With Adam, and the loss that labels and output suggest, of each output if several."""
+        import keras
+
+        pairs = _paired(model, self._called(model), self._probe.y)
+        suggested = {name: _loss(name, *pair) for name, pair in pairs.items()}
+        model.compile(
+            optimizer=keras.optimizers.Adam(),
+            loss=rebuilt({name: loss for name, (loss, _) in suggested.items()}),
+            metrics=rebuilt({name: metrics for name, (_, metrics) in suggested.items()}),
         )
+        losses = [
+            f"{type(loss).__name__}{' from logits' if getattr(loss, 'from_logits', False) else ''}"
+            f"{f' of {name}' if name else ''}"
+            for name, (loss, _) in suggested.items()
+        ]
+        self._notes = (f"the model is not compiled: trained by Adam on {', '.join(losses)}",)
 
     def _compiled(self, optimizer: Any, weight_decay: float) -> Any:
         """Another copy of the model with the same loss."""
         model = self._made()
+        given = self._model._compile_config.config
         model.compile(
             optimizer=optimizer,
-            loss=self._model.loss,
+            loss=given["loss"],
+            loss_weights=given["loss_weights"],
             run_eagerly=self._model.run_eagerly,
             jit_compile=self._model.jit_compile,
         )
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def _labels(self, y: Labels) -> Labels:
+    def _labels(self, y: Structure) -> Structure:
         return y
 
     def set_weights(self, weights: Weights) -> None:
@@ -134,10 +151,10 @@ class OwnModel(Keras):
     def _totals(self, logs: dict[str, float]) -> Totals:
         if "loss" not in logs:
             raise UserError(f"{self._reference}: the model's own train_step tells no 'loss'")
-        accuracy = next(
-            (each for name, each in logs.items() if name.endswith(("accuracy", "acc"))), None
-        )
-        return Totals(float(logs["loss"]), None if accuracy is None else float(accuracy))
+        told = [float(each) for name, each in logs.items() if name.endswith(("accuracy", "acc"))]
+        # Of several outputs none speaks for the others.
+        some = told and (len(told) == 1 or len(self.job.data.labels) == 1)
+        return Totals(float(logs["loss"]), told[0] if some else None)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
         """As on the others, of the user's whole loss, penalties included."""
@@ -211,16 +228,39 @@ def _still(model: Any) -> None:
             setattr(layer, name, 0.0)
 
 
-def _loss(model: Any, x: Any, y: Any, classes: int) -> tuple[Any, list[str]]:
-    """The loss that labels and outputs suggest, and metrics.
+def _paired(model: Any, outputs: Any, y: Structure) -> dict[str, tuple[Array, Array]]:
+    """Each output and its labels, by the labels' names.
+
+    Raises:
+        UserError: they do not have the same names, or there are more of one.
+    """
+    labels = named(y)
+    if isinstance(outputs, list | tuple):
+        # A functional model's outputs have the names of their layers.
+        functional = isinstance(y, dict) and hasattr(model, "output_names")
+        names = model.output_names if functional else map(str, range(len(outputs)))
+        outputs = dict(zip(names, outputs, strict=True))
+    elif not isinstance(outputs, dict):
+        outputs = {"": outputs}
+    if set(outputs) != set(labels):
+        has, wanted = (", ".join(each) or "one array" for each in (outputs, labels))
+        raise UserError(
+            f"the model's outputs are {has} and the labels {wanted}: give both the same names, or "
+            "compile the model in its function"
+        )
+    return {name: (_numpy(outputs[name]), array) for name, array in labels.items()}
+
+
+def _loss(name: str, out: Array, y: Array) -> tuple[Any, list[str]]:
+    """The loss that labels and an output suggest, and metrics.
 
     Raises:
         UserError: they suggest none.
     """
     from keras import losses
 
-    out = np.asarray(_numpy(model(x)), np.float64) if not isinstance(x, dict) else None
-    assert out is not None
+    out = out.astype(np.float64)
+    classes = are_classes(y)
     shares = bool(((out >= 0) & (out <= 1)).all())
     if out.shape == y.shape and y.dtype.kind == "f":
         return losses.MeanSquaredError(), []
@@ -233,7 +273,8 @@ def _loss(model: Any, x: Any, y: Any, classes: int) -> tuple[Any, list[str]]:
         return losses.CategoricalCrossentropy(from_logits=logits), ["accuracy"]
     if out.size == y.size and y.dtype.kind == "f":
         return losses.MeanSquaredError(), []
+    which = f"output {name}" if name else "the model"
     raise UserError(
-        f"which loss the model needs cannot be told from outputs of shape {out.shape[1:]} and "
+        f"which loss {which} needs cannot be told from outputs of shape {out.shape[1:]} and "
         f"labels of shape {y.shape[1:]}, {y.dtype}: compile it in its function"
     )

@@ -3,6 +3,9 @@
 import math
 import time
 
+import numpy as np
+
+from velodrome.datasets.structure import count
 from velodrome.engines.base import Engine, Totals
 from velodrome.failures import Diverged
 from velodrome.job import EpochDone, Finished, FirstStep, Job
@@ -25,7 +28,7 @@ def measure(job: Job, emit: Emit) -> None:
     watch, meters = DeviceWatch(gpus), Meters(gpus)
     started = start(job, emit)
     engine = started.engine
-    emit(FirstStep(seconds=_first_step(engine, job, len(started.y))))
+    emit(FirstStep(seconds=_first_step(engine, job, count(started.y))))
     for number in range(1, job.trial.epochs + 1):
         epoch = _epoch(started, job, number, meters)
         watch.look()
@@ -56,12 +59,14 @@ def _first_step(engine: Engine, job: Job, samples: int) -> float:
 
 def _epoch(started: Started, job: Job, number: int, meters: Meters) -> Epoch:
     engine, x, y, validation, _ = started
-    order = randomness.order(job.trial, number, len(y))
+    order = randomness.order(job.trial, number, count(y))
     learning_rate = engine.learning_rate(number)
 
     before = meters.read()
     begin = time.perf_counter()
     if job.trial.recipe.augments():
+        assert isinstance(x, np.ndarray)
+        assert isinstance(y, np.ndarray)
         engine.load_training(randomness.epoch_images(job.trial, number, x), y)
     trained = engine.train(order, learning_rate)
     between = time.perf_counter()

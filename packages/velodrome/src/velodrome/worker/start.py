@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from velodrome import datasets, engines
 from velodrome.datasets.base import Split
-from velodrome.engines.base import Engine, Inputs, Labels
+from velodrome.datasets.structure import Structure, count
+from velodrome.engines.base import Engine
 from velodrome.failures import Unsupported
 from velodrome.job import AnyEvent, Built, Imported, Job
 from velodrome.record import Ledger
@@ -30,8 +31,8 @@ class Started(NamedTuple):
     """
 
     engine: Engine
-    x: Inputs
-    y: Labels
+    x: Structure
+    y: Structure
     validation: int
     imported: int
 
@@ -49,14 +50,14 @@ def start(job: Job, emit: Emit) -> Started:
 
     begin = time.perf_counter()
     data = datasets.load(job.data, job.trial.samples)
-    _check_last_batch(job, len(data.train.y), engine.replicas)
+    _check_last_batch(job, count(data.train.y), engine.replicas)
     engine.build()
     x, y = arrays(data.train)
     engine.load_training(x, y)
     engine.load_validation(*arrays(data.validation))
     engine.set_weights(randomness.initial_weights(job))
     emit(Built(seconds=time.perf_counter() - begin, ledger=_ledger(engine)))
-    return Started(engine, x, y, len(data.validation.y), imported)
+    return Started(engine, x, y, count(data.validation.y), imported)
 
 
 def _ledger(engine: Engine) -> Ledger:
@@ -77,8 +78,12 @@ def _check_last_batch(job: Job, samples: int, replicas: int) -> None:
         )
 
 
-def arrays(split: Split) -> tuple[Inputs, Labels]:
-    """Images scaled to 0..1 in float32; tokens, and the user's own data, as they are."""
-    if split.x.dtype == np.uint8:
-        return split.x.astype(np.float32) / np.float32(255), split.y
-    return split.x, split.y
+def arrays(split: Split) -> tuple[Any, Any]:
+    """As an engine takes them: of velodrome's own data an array each, of the user's any structure.
+
+    Images are scaled to 0..1 in float32; tokens, and the user's own data, are as they are.
+    """
+    x, y = split
+    if isinstance(x, np.ndarray) and x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(255), y
+    return x, y
