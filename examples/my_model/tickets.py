@@ -1,6 +1,6 @@
 """A model of two inputs and two outputs: how urgent is a ticket, and whose is it?
 
-    velodrome run examples/my_model/tickets.py:build --data examples/my_model/tickets_data.py:load
+velodrome run examples/my_model/tickets.py:build --data examples/my_model/tickets_data.py:load
 """
 
 import keras
@@ -27,7 +27,7 @@ def build():
         },
     )
     model.compile(
-        optimizer=keras.optimizers.Adam(3e-3),
+        optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
         loss={
             "priority": "mean_squared_error",
             "department": keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -11,8 +11,10 @@ import pytest
 from builders import trial
 from velodrome import datasets, engines, environment, store, study, user_code, workloads
 from velodrome.datasets import own
+from velodrome.datasets.structure import named
 from velodrome.errors import UserError
 from velodrome.executors import local
+from velodrome.executors.base import Outcome
 from velodrome.job import Job, OwnModel
 from velodrome.parity import verdict
 from velodrome.workloads.graph import Graph
@@ -133,6 +135,102 @@ def test_the_example_is_raced_on_four_backends(here: Path) -> None:
     assert f"export KERAS_BACKEND={winner.removeprefix('keras-')}" in answer.stdout
 
 
+def test_several_inputs_and_outputs_are_raced_on_four_backends(here: Path) -> None:
+    example = Path(__file__).parents[3] / "examples" / "my_model"
+    answer = velodrome(
+        *(
+            "run",
+            f"{example / 'tickets.py'}:build",
+            "--data",
+            f"{example / 'tickets_data.py'}:load",
+        ),
+        *("--repeats", "1", "--epochs", "1", "--samples", "100", "--out", str(here / "out")),
+    )
+    assert answer.returncode == 0, answer.stderr
+    records = {record.trial.engine: record for record in store.read(here / "out")}
+    assert {name: record.status for name, record in records.items()} == dict.fromkeys(
+        ["keras-jax", "keras-mxnet", "keras-tensorflow", "keras-torch"], "ok"
+    )
+    # The only output that tells an accuracy.
+    assert all(0 <= record.epochs[0].validation_accuracy <= 1 for record in records.values())
+    verdicts = verdict.read(here / "out")
+    assert {each.status for each in verdicts} == {"parity"}
+    assert {"gradient of 006 department/bias", "gradient of 008 priority/bias"} <= {
+        deviation.quantity for deviation in verdicts[0].deviations
+    }
+
+
+SEVERAL = """\
+import keras
+from keras import layers, ops
+
+
+class Two(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = layers.Dense(8, "tanh"), layers.Dense(8, "tanh")
+        self.amount, self.kind = layers.Dense(1), layers.Dense(3)
+
+    def call(self, inputs):
+        x, z = inputs
+        both = ops.concatenate([self.left(x), self.right(z)], axis=-1)
+        return self.amount(both), self.kind(both)
+
+
+def build():
+    return Two()
+
+
+def named():
+    x, z = keras.Input((4,)), keras.Input((2,))
+    both = layers.Concatenate()([x, z])
+    return keras.Model([x, z], [layers.Dense(1, name="amount")(both),
+                                layers.Dense(3, name="kind")(both)])
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "labels", "words"),
+    [
+        (
+            "build",
+            ("y/0", "y/1"),
+            "Adam on MeanSquaredError of 0, SparseCategoricalCrossentropy from logits of 1",
+        ),
+        (
+            "named",
+            ("y/amount", "y/kind"),
+            "MeanSquaredError of amount, SparseCategoricalCrossentropy from logits of kind",
+        ),
+    ],
+)
+def test_each_output_has_the_loss_that_its_labels_suggest(
+    here: Path, function: str, labels: tuple[str, str], words: str
+) -> None:
+    name = several(here, function, labels)
+    outcome = rehearsed(here, name)
+    assert outcome.ledger is not None, outcome.last_lines
+    assert outcome.kind is None
+    assert words in "; ".join(outcome.ledger.notes)
+
+
+def test_outputs_whose_labels_have_other_names_are_refused(here: Path) -> None:
+    outcome = rehearsed(here, several(here, "named", ("y/amount", "y/sort")))
+    assert outcome.reason.startswith(
+        "the model's outputs are amount, kind and the labels amount, sort: give both the same names"
+    )
+
+
+def several(here: Path, function: str, labels: tuple[str, str]) -> str:
+    """A model and data of two inputs and two outputs; the model's name."""
+    (here / "my_model.py").write_text(SEVERAL)
+    rng = np.random.default_rng(0)
+    x, z, kind = rng.random((40, 4)), rng.random((40, 2)), rng.integers(0, 3, 40)
+    both = dict(zip(labels, (x.sum(1), kind), strict=True))
+    np.savez("my_data.npz", **{"x/0": x, "x/1": z}, **both)
+    return f"my_model.py:{function}"
+
+
 def test_an_error_is_the_users_at_the_users_line_and_nothing_is_run(here: Path) -> None:
     (here / "my_model.py").write_text(MODEL.replace("huber, metrics", "hubert, metrics"))
     answer = velodrome("run", "my_model.py:build", "--data", "my_data.npz", "--engine", "keras-jax")
@@ -175,6 +273,73 @@ def test_a_function_gives_data_in_any_usual_form(here: Path, given: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("given", "inputs", "labels"),
+    [
+        ("({'a': x, 'b': z}, y)", ("a", "b"), ("",)),
+        ("({'b': z, 'a': x}, {'c': y, 'd': w})", ("b", "a"), ("c", "d")),
+        ("([x, z], y)", ("0", "1"), ("",)),
+        ("((x, z), [w, y])", ("0", "1"), ("0", "1")),
+        ("([x, z], [w, y])", ("0", "1"), ("0", "1")),
+        ("((x, z, z), (y, w))", ("0", "1", "2"), ("0", "1")),
+        ("{'x': (x, z), 'y': {'c': y}}", ("0", "1"), ("c",)),
+        ("{'x/a': x, 'x/b': z, 'y': y}", ("a", "b"), ("",)),
+        ("(([x[:96], z[:96]], y[:96]), ([x[96:], z[96:]], y[96:]))", ("0", "1"), ("",)),
+        (
+            "({'a': x[:96], 'b': z[:96]}, [y[:96], w[:96]],"
+            " {'b': z[96:], 'a': x[96:]}, [y[96:], w[96:]])",
+            ("a", "b"),
+            ("0", "1"),
+        ),
+    ],
+)
+def test_a_function_gives_several_inputs_and_labels_as_fit_takes_them(
+    here: Path, given: str, inputs: tuple[str, ...], labels: tuple[str, ...]
+) -> None:
+    (here / "my_data.py").write_text(
+        "import numpy as np\n\n"
+        "def load():\n"
+        "    z, w = np.arange(120), np.arange(120.0)\n"
+        "    x, y = np.stack([z] * 4, 1), z % 3\n"
+        f"    return {given}\n"
+    )
+    prepared = own.prepare("my_data.py:load")
+    assert (prepared.inputs, prepared.labels) == (inputs, labels)
+    assert (prepared.train, prepared.validation) == (96, 24)
+    for samples in (None, 10):
+        for split in datasets.load(prepared, samples):
+            arrays = [*named(split.x).values(), *named(split.y).values()]
+            assert len(arrays) == len(inputs) + len(labels)
+            # Whatever their order: all arrays tell of the same samples.
+            assert len({tuple(each.reshape(len(each), -1)[:, 0] % 3) for each in arrays}) == 1
+
+
+def test_several_labels_are_mixed_by_the_first_that_are_classes(here: Path) -> None:
+    kind = np.arange(60) // 20
+    np.savez("sorted.npz", **{"x": kind, "y/amount": kind / 3, "y/kind": kind})
+    data = datasets.load(own.prepare("sorted.npz"), 12)
+    assert np.bincount(data.train.y["kind"]).tolist() == [4, 4, 4]
+    assert (data.train.y["kind"] == data.train.x).all()
+
+
+def test_names_and_their_order_are_in_the_fingerprint(here: Path) -> None:
+    x, y = np.arange(20.0), np.arange(20) % 2
+    found = set()
+    for number, arrays in enumerate(
+        [
+            {"x": x, "y": y},
+            {"x/0": x, "y": y},
+            {"x/a": x, "y": y},
+            {"x/a": x, "x/b": x, "y": y},
+            {"x/b": x, "x/a": x, "y": y},
+            {"x/a": x, "x/b": x, "y/a": y},
+        ]
+    ):
+        np.savez(f"{number}.npz", **arrays)
+        found.add(own.prepare(f"{number}.npz").fingerprint)
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
     ("arrays", "words"),
     [
         ({"x": np.zeros((3, 2))}, "has x; it must have x_train, y_train"),
@@ -191,6 +356,33 @@ def test_a_function_gives_data_in_any_usual_form(here: Path, given: str) -> None
             },
             "give one shape",
         ),
+        (
+            {"x/a": np.zeros((3, 2)), "x/b": np.zeros(2), "y": np.zeros(3)},
+            "x/a has 3 samples and x/b 2",
+        ),
+        ({"x": np.zeros(3), "y/0": np.zeros(3), "y/1": np.zeros(2)}, "x has 3 samples and y/1 2"),
+        ({"x/a": np.full(3, np.inf), "y": np.zeros(3)}, "x/a holds values that are not finite"),
+        ({"x": np.zeros(3), "y": np.zeros(3), "y/1": np.zeros(3)}, "y is one array and several"),
+        ({"x_train/a": np.zeros(3)}, "has x_train/a; it must have x_train, y_train"),
+        (
+            {
+                "x_train/a": np.zeros(3),
+                "x_train/b": np.zeros(3),
+                "y_train": np.zeros(3),
+                "x_test/a": np.zeros(3),
+                "y_test": np.zeros(3),
+            },
+            "has x_train/a, x_train/b and x_test/a; give the same arrays of both",
+        ),
+        (
+            {
+                "x_train/a": np.zeros((3, 2)),
+                "y_train": np.zeros(3),
+                "x_test/a": np.zeros((3, 4)),
+                "y_test": np.zeros(3),
+            },
+            r"a sample of x_train/a has shape \(2,\), of x_test/a \(4,\); give one shape",
+        ),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_refused(
@@ -199,6 +391,14 @@ def test_data_that_cannot_be_trained_on_are_refused(
     np.savez("wrong.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=words):
         own.prepare("wrong.npz")
+
+
+def test_what_is_deeper_than_one_level_is_refused(here: Path) -> None:
+    (here / "my_data.py").write_text(
+        "import numpy as np\n\ndef load():\n    return {'a': {'b': np.zeros(9)}}, np.zeros(9)\n"
+    )
+    with pytest.raises(UserError, match=r"^my_data\.py:load: x/a is a dict of arrays; x must be"):
+        own.prepare("my_data.py:load")
 
 
 def test_other_data_have_another_fingerprint(here: Path) -> None:
@@ -270,10 +470,14 @@ def test_the_ledger_has_the_dtypes_that_the_users_file_has_chosen(here: Path) ->
     changed = MODEL.replace("def build():\n", policy)
     changed = changed.replace('name="scale"', 'name="scale", dtype="float16"')
     (here / "my_model.py").write_text(changed)
-    name = "my_model.py:build"
-    digest = user_code.digest(user_code.parse(name))
-    kind = engines.registry.get("keras-jax")
-    outcome = local.run(
+    outcome = rehearsed(here, "my_model.py:build")
+    assert outcome.ledger is not None, outcome.last_lines
+    assert outcome.ledger.dtype == "bfloat16 (variables float16 and float32)"
+
+
+def rehearsed(here: Path, name: str) -> Outcome:
+    """The model built on JAX and trained for a step."""
+    return local.run(
         Job(
             trial=trial(engine="keras-jax", workload=name, samples=16, batch_size=16),
             graph=Graph((), ()),
@@ -281,16 +485,14 @@ def test_the_ledger_has_the_dtypes_that_the_users_file_has_chosen(here: Path) ->
             threads=1,
             model=OwnModel(
                 reference=name,
-                digest=digest,
+                digest=user_code.digest(user_code.parse(name)),
                 weights=str(here / "weights.npz"),
                 rehearsal=True,
             ),
         ),
         environment.ensure("jax", "cpu", report=print),
-        variables=kind.variables("stock", 1),
+        variables=engines.registry.get("keras-jax").variables("stock", 1),
         timeout=300,
         log=here / "log",
         on_event=lambda event: None,
     )
-    assert outcome.ledger is not None, outcome.last_lines
-    assert outcome.ledger.dtype == "bfloat16 (variables float16 and float32)"
