@@ -160,6 +160,29 @@ def test_several_inputs_and_outputs_are_raced_on_four_backends(here: Path) -> No
     }
 
 
+def test_a_third_backend_is_asked_where_tensorflow_disagrees(here: Path) -> None:
+    # On TensorFlow, Keras's Adam squares a word's gradients before it adds them.
+    (here / "my_model.py").write_text(
+        "import keras\n"
+        "from keras import layers\n\n"
+        "def build():\n"
+        "    model = keras.Sequential([keras.Input((6,), dtype='int32'), layers.Embedding(5, 4),\n"
+        "                              layers.GlobalAveragePooling1D(), layers.Dense(3)])\n"
+        "    model.compile('adam', keras.losses.SparseCategoricalCrossentropy(from_logits=True))\n"
+        "    return model\n"
+    )
+    rng = np.random.default_rng(0)
+    np.savez("words.npz", x=rng.integers(0, 5, (120, 6)), y=rng.integers(0, 3, 120))
+    answer = velodrome(
+        *("parity", "my_model.py:build", "--data", "words.npz", "--engine", "keras-jax"),
+        *("--steps", "1", "--out", "out"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "reference: keras-torch in float32" in answer.stdout + answer.stderr
+    (found,) = verdict.read(here / "out")
+    assert (found.status, found.reference) == ("parity", "float32")
+
+
 SEVERAL = """\
 import keras
 from keras import layers, ops

@@ -40,10 +40,11 @@ from velodrome.workloads.layers import BatchNorm
 
 # Two independent implementations in float64: the first is the reference, the second its witness.
 REFERENCES = ("torch", "jax")
-# Of a user's Keras model: the first of Keras's backends that can run it, and the first of the others
-# that agrees with it. PyTorch's comes last, and in float32 only: there Keras's rules for mixed dtypes
-# make float32 of float64, in `keras.ops.matmul` for one. TensorFlow's is not the first: there Keras's
-# Adam trains an embedding by other mathematics (it squares each word's gradient before adding them).
+# Of a user's Keras model: the first of Keras's backends that can run it, and the first of the
+# others that agrees with it. PyTorch's comes last, and in float32 only: there Keras's rules for
+# mixed dtypes make float32 of float64, in `keras.ops.matmul` for one. TensorFlow's is not the
+# first: there Keras's Adam trains an embedding by other mathematics (it squares the gradient of
+# each place where a word stands before it adds them).
 _OWN_REFERENCES = ("keras-jax", "keras-tensorflow", "keras-torch")
 
 # A loss that moves by more than this in float64, relatively, was not moved by rounding.
