@@ -446,10 +446,14 @@ def _verdict(
 
     if reason := here.unsupported(job, this_machine()):
         return ended("unsupported", reason)
+    problems = []
     for draw in range(DRAWS):
         reference, dtype, rate, problem = references.get(draw)
         if problem:
-            return ended("no-reference", problem)
+            if job.model is None:
+                return ended("no-reference", problem)
+            problems.append(problem)
+            continue  # in float32, references too may be apart by a decision that tips
         asked = _at(_drawn(job, draw, folder), rate)
         try:
             answer = _run(asked, pins, folder, timeout, report)
@@ -458,7 +462,7 @@ def _verdict(
         made = msgspec.structs.replace(
             made,
             reference=dtype,
-            draws=draw + 1,
+            draws=made.draws + 1,
             learning_rate=rate,
             ledger=answer.outcome.ledger,
             kernels=answer.kernels,
@@ -474,12 +478,15 @@ def _verdict(
         if most.excess <= 1.0 and not vaguest(made.deviations).vague:
             return _with_dropout(made, job, pins, folder, timeout, report)
         report(f"  draw {draw + 1} of {DRAWS}: {most.quantity} at {most.excess:.2g} at best")
+    if not made.deviations:
+        return ended("no-reference", problems[0])
+    draws = f"in {made.draws} draws"
     if off := [each for each in made.deviations if each.off]:
-        reason = f"in {DRAWS} draws, {_off(worst(off))} at best{_parted(job, made)}"
+        reason = f"{draws}, {_off(worst(off))} at best{_parted(job, made)}"
         return ended("deviates", reason)
     if most.excess > 1.0:
-        return ended("inconclusive", f"in {DRAWS} draws, {_explained(most)}")
-    return ended("inconclusive", f"in {DRAWS} draws, {_vague(vaguest(made.deviations))}")
+        return ended("inconclusive", f"{draws}, {_explained(most)}")
+    return ended("inconclusive", f"{draws}, {_vague(vaguest(made.deviations))}")
 
 
 def _explained(most: Deviation) -> str:
