@@ -78,7 +78,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ),
             folder,
         )
-    report.write([folder], report.Selection(), folder)
+    with report.written([folder], report.Selection(), folder):
+        pass
     return folder
 
 

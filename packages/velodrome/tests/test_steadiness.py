@@ -49,6 +49,16 @@ def test_a_single_burst_of_other_load_is_told() -> None:
     assert not found.steady
 
 
+def test_a_slower_machine_beside_a_faster_one_is_no_drift() -> None:
+    fast = run(*[0.010] * 5)
+    other = msgspec.structs.replace(fast[0].machine, cpu="another")
+    slow = [msgspec.structs.replace(each, machine=other) for each in run(*[0.020] * 5)]
+    found = report.drifts([*fast, *slow])
+    assert [each.seconds for each in found.values() if each and each.steady] == pytest.approx(
+        [0.010, 0.020]
+    )
+
+
 def test_what_was_seen_before_the_run_is_told_in_the_report() -> None:
     one = run(*[0.010] * 10)
     late = [

@@ -43,7 +43,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     driver: str
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Machine(msgspec.Struct, frozen=True, kw_only=True, gc=False, cache_hash=True):
     """One machine.
 
     Attributes:

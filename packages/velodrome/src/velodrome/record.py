@@ -3,8 +3,9 @@
 Times are in seconds, memory in bytes, accuracies between 0 and 1.
 """
 
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import msgspec
 
@@ -222,7 +223,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str = ""
     ledger: Ledger | None = None
     clocks: Clocks | None = None
-    epochs: tuple[Epoch, ...] = ()
+    epochs: Sequence[Epoch] = ()
     memory: Memory | None = None
     placement: Placement | None = None
     waited: float | None = None
@@ -231,12 +232,53 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     failure: Failure | None = None
 
 
-_decoder = msgspec.json.Decoder(Record)
+class Epochs(Sequence[Epoch]):
+    """The epochs of a record that was read, still in their JSON.
+
+    They are decoded each time that they are looked at: of a hundred thousand records that are
+    most of the memory, and few are looked at twice.
+
+    Raises:
+        msgspec.DecodeError: when looked at, if they are no epochs.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: msgspec.Raw) -> None:
+        self._text = text
+
+    @overload
+    def __getitem__(self, at: int) -> Epoch: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Epoch, ...]: ...
+    def __getitem__(self, at: int | slice) -> Epoch | tuple[Epoch, ...]:
+        return _epochs(self._text)[at]
+
+    def __len__(self) -> int:
+        return len(self[:])
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self[:])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self[:] == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of the list it stands for
+
+    def __reduce__(self) -> tuple[type[tuple[Epoch, ...]], tuple[tuple[Epoch, ...]]]:
+        return tuple, (self[:],)
+
+
+_epochs = msgspec.json.Decoder(tuple[Epoch, ...]).decode
 
 
 def encode(record: Record) -> bytes:
     """The record as one line of JSON, without the newline."""
-    return msgspec.json.encode(record)
+    return msgspec.json.encode(record, enc_hook=_as_they_are)
+
+
+def _as_they_are(epochs: Epochs) -> msgspec.Raw:
+    return epochs._text
 
 
 def decode(line: bytes) -> Record:
@@ -246,13 +288,16 @@ def decode(line: bytes) -> Record:
         msgspec.DecodeError: the line is not a record (`ValidationError` among them).
     """
     try:
-        return _decoder.decode(line)
+        (record,) = decode_all(line)
     except msgspec.ValidationError:
-        return msgspec.convert(_upgrade(msgspec.json.decode(line)), Record)
+        (record,) = decode_all(msgspec.json.encode(_upgrade(msgspec.json.decode(line))))
+    return record
 
 
 def decode_all(lines: bytes | memoryview) -> list[Record]:
     """Read many lines of this form at once; what is the same in several, they share in memory.
+
+    Their epochs stay in the lines until they are looked at.
 
     Raises:
         msgspec.DecodeError: a line is none, or of an earlier form.
@@ -264,6 +309,7 @@ def decode_all(lines: bytes | memoryview) -> list[Record]:
             machine=_machines[bytes(line.machine)],
             site=_sites[bytes(line.site)],
             ledger=_ledgers[bytes(line.ledger)],
+            epochs=Epochs(line.epochs),
         )
         for line in _line_decoder.decode_lines(lines)
     ]
@@ -286,14 +332,16 @@ _sites = _Shared(Site)
 _ledgers = _Shared(Ledger | None)
 
 _SHARED = ("environment", "machine", "site", "ledger")
-_OWN = tuple(name for name in Record.__struct_fields__ if name not in _SHARED)
+_LEFT = {"epochs": b"[]"} | dict.fromkeys(_SHARED, b"null")
+"""What a line may lack, and what it then has: these are not decoded with it."""
+_OWN = tuple(name for name in Record.__struct_fields__ if name not in _LEFT)
 _own = attrgetter(*_OWN)
 _line_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     msgspec.defstruct(
         "_Line",
         [
-            (field.name, msgspec.Raw, msgspec.Raw(b"null"))
-            if field.name in _SHARED
+            (field.name, msgspec.Raw, msgspec.Raw(_LEFT[field.name]))
+            if field.name in _LEFT
             else (field.name, field.type, field.default)
             for field in msgspec.structs.fields(Record)
         ],

@@ -1,5 +1,6 @@
 """Figures drawn in processes of their own, while the rest of a report is made."""
 
+import gc
 from concurrent.futures import Future
 from io import BytesIO
 from pathlib import Path
@@ -48,6 +49,7 @@ class Drawers:
 
 
 def _load() -> None:
+    gc.disable()  # As in `velodrome.garbage`; a process that draws does not live long.
     from velodrome.drawing.figure import write
 
     axis = Axis(title="anything")

@@ -16,6 +16,7 @@ from velodrome.drawing.chart import HUES, Axis, Chart, Series
 _MARKERS = "os^Dv<>P"
 _DPI = 150
 _TITLE = 90
+_COMPRESS = 4  # of 9: files 2% larger than at 6, in less time
 
 
 def write(chart: Chart, svg: Path | BinaryIO, png: Path | BinaryIO) -> None:
@@ -30,7 +31,7 @@ def write(chart: Chart, svg: Path | BinaryIO, png: Path | BinaryIO) -> None:
         FigureCanvasAgg(drawn)
         drawn.tight_layout()
         drawn.set_layout_engine(None)
-        drawn.savefig(png, format="png")
+        drawn.savefig(png, format="png", pil_kwargs={"compress_level": _COMPRESS})
         drawn.savefig(svg, format="svg", metadata={"Date": None})
 
 

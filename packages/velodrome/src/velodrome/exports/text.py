@@ -38,11 +38,12 @@ def to_csv_2017_short(results: Sequence[Result]) -> str:
         (
             result.record.trial.batch_size,
             result.record.trial.epochs,
-            result.record.epochs[-1].validation_loss,
-            result.record.epochs[-1].validation_accuracy,
-            sum(each.train_seconds + each.validation_seconds for each in result.record.epochs),
+            figures.last.validation_loss,
+            figures.last.validation_accuracy,
+            figures.trained + figures.evaluated,
         )
         for result in _finished(results)
+        if (figures := result.figures)
     )
 
 

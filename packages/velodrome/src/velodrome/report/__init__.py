@@ -1,6 +1,7 @@
 """What a run folder tells: the table on the terminal, and the files beside the results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -57,19 +58,8 @@ def show(
         0 if anything was measured, 1 if there are only failures.
     """
     out = out or folders[0]
-    groups = write(folders, selection or Selection(), out)
-    screen = console()
-    for group in groups:
-        screen.print(Ranking(group))
-    screen.print(summary.answer(groups), soft_wrap=True)
-    rows = [row for group in groups for row in group.rows]
-    drift = steadiness.drift(record for row in rows for record in row.records)
-    if drift and not drift.steady:
-        screen.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
-    screen.print(f"report: {out / PAGE}", soft_wrap=True)
-    if to_set := summary.line_to_set(groups):
-        screen.print(to_set, style="bold", soft_wrap=True)
-    return 0 if any(row.done for row in rows) else 1
+    with written(folders, selection or Selection(), out) as groups:
+        return _show(groups, out)
 
 
 def show_rerun(folder: Path) -> int:
@@ -78,11 +68,27 @@ def show_rerun(folder: Path) -> int:
     Returns:
         0 if anything was measured, 1 if there are only failures.
     """
-    groups = write([folder], Selection(), folder)
-    if rerun.lines(groups, folder):
-        return rerun.show(groups, folder, console(160))
-    console().print("Of this no figures were published; ours alone:")
-    return show([folder])
+    with written([folder], Selection(), folder) as groups:
+        if rerun.lines(groups, folder):
+            return rerun.show(groups, folder, console(160))
+        console().print("Of this no figures were published; ours alone:")
+        return _show(groups, folder)
+
+
+def _show(groups: Sequence[summary.Group], out: Path) -> int:
+    screen = console()
+    for group in groups:
+        screen.print(Ranking(group))
+    screen.print(summary.answer(groups), soft_wrap=True)
+    rows = [row for group in groups for row in group.rows]
+    drifts = steadiness.drifts(record for row in rows for record in row.records)
+    for drift in drifts.values():
+        if drift and not drift.steady:
+            screen.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
+    screen.print(f"report: {out / PAGE}", soft_wrap=True)
+    if to_set := summary.line_to_set(groups):
+        screen.print(to_set, style="bold", soft_wrap=True)
+    return 0 if any(row.done for row in rows) else 1
 
 
 def console(width: int = 120, record: bool = False) -> Console:
@@ -98,8 +104,14 @@ def console(width: int = 120, record: bool = False) -> Console:
     return found if found.is_terminal else Console(highlight=False, width=width)
 
 
-def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summary.Group]:
-    """Write CSV, figures, Markdown, the page and what a rerun adds; return the ranking."""
+@contextmanager
+def written(
+    folders: Sequence[Path], selection: Selection, out: Path
+) -> Iterator[list[summary.Group]]:
+    """Write CSV, figures, Markdown, the page and what a rerun adds; give the ranking.
+
+    Figures are still being drawn meanwhile: at the end of the context all files are there.
+    """
     for folder in folders:
         store.batches(folder)  # Before anything is begun, a folder without results is refused.
     with no_collection(), Drawers() as drawers:
@@ -111,13 +123,14 @@ def write(folders: Sequence[Path], selection: Selection, out: Path) -> list[summ
         csv = results_csv.text(measured)
         (out / "results.csv").write_text(csv, newline="")
         found = findings.findings(by_engine)
-        markdown.write(groups, found, drawn, out / "report.md")
+        about = markdown.machines(groups)
+        markdown.write(groups, found, about, drawn, out / "report.md")
         title = ", ".join(folder.resolve().name for folder in folders)
-        (out / PAGE).write_text(page.render(title, groups, found, charts, csv))
-    _keep_verdicts(groups, out)
-    if len(folders) == 1:
-        rerun.write(by_engine, out)
-    return groups
+        (out / PAGE).write_text(page.render(title, groups, found, about, charts, csv))
+        _keep_verdicts(groups, out)
+        if len(folders) == 1:
+            rerun.write(by_engine, out)
+        yield groups
 
 
 def _keep_verdicts(groups: Sequence[summary.Group], out: Path) -> None:

@@ -6,24 +6,30 @@ from pathlib import Path
 from velodrome.machine import Machine
 from velodrome.report import findings, ledger, scaling, steadiness, summary, table
 from velodrome.report.findings import Finding
-from velodrome.report.summary import Group, Row
+from velodrome.report.steadiness import Drift
+from velodrome.report.summary import Group
 
 _GIB = 2**30
 
 
 def write(
-    groups: Sequence[Group], found: Sequence[Finding], figures: Sequence[Path], path: Path
+    groups: Sequence[Group],
+    found: Sequence[Finding],
+    about: Sequence[str],
+    figures: Sequence[Path],
+    path: Path,
 ) -> None:
     """Write the report of a run.
 
     Args:
         groups: the ranking.
         found: the sentences that the results allow.
+        about: what `machines` says of the groups.
         figures: the files of the figures.
         path: where it goes.
     """
     parts = [f"# {path.parent.name}\n", summary.answer(groups) + "\n"]
-    parts += machines(groups)
+    parts += about
     parts.append(f"Settings: {settings(groups)}\n")
     parts += [findings.markdown(found)] if found else []
     parts += [table.markdown(group) for group in groups]
@@ -44,17 +50,13 @@ def write(
 
 def machines(groups: Sequence[Group]) -> list[str]:
     """What it was measured on and how steady that was, a paragraph a machine."""
-    return [
-        _machine(
-            machine, [row for group in groups if group.machine == machine for row in group.rows]
-        )
-        for machine in dict.fromkeys(group.machine for group in groups)
-    ]
+    rows = [row for group in groups for row in group.rows]
+    drifts = steadiness.drifts(record for row in rows for record in row.records)
+    metered = {group.machine for group in groups if any(row.joules for row in group.rows)}
+    return [_machine(machine, drift, machine in metered) for machine, drift in drifts.items()]
 
 
-def _machine(machine: Machine, rows: Sequence[Row]) -> str:
-    drift = steadiness.drift(record for row in rows for record in row.records)
-    metered = any(row.joules is not None for row in rows)
+def _machine(machine: Machine, drift: Drift | None, metered: bool) -> str:
     gpus = ", ".join(gpu.name for gpu in machine.gpus) or "no GPU"
     return (
         f"Measured on {machine.cpu}, {machine.cores} cores, "

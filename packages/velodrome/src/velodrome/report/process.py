@@ -1,6 +1,6 @@
 """What one process tells: the figures of a record that came to its end; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from velodrome.errors import UserError
 from velodrome.record import Epoch, Record
 from velodrome.statistics import SteadyState, median, steady_states, time_to_accuracy
 
@@ -29,6 +30,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         peak_memory: largest resident size of the process tree.
         own_memory: that less what the interpreter held with the framework loaded.
         joules: to train an epoch, over all meters: the median over settled epochs.
+        last: the last epoch.
     """
 
     time: float
@@ -43,6 +45,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peak_memory: int | None
     own_memory: int | None
     joules: float | None
+    last: Epoch
 
 
 class Result(NamedTuple):
@@ -59,25 +62,41 @@ def results(records: Iterable[Record], target: float | None = None) -> list[Resu
         records: of any status.
         target: validation accuracy whose time is wanted.
     """
-    records = list(records)
-    alike: dict[int, list[Record]] = {}
-    for record in records:
+    results = [Result(record, None) for record in records]
+    alike: dict[int, list[_Run]] = {}
+    for number, (record, _) in enumerate(results):
         if record.status == "ok":
-            alike.setdefault(len(record.epochs), []).append(record)
-    figures = {number: iter(_processes(each, target)) for number, each in alike.items()}
-    return [
-        Result(record, next(figures[len(record.epochs)]) if record.status == "ok" else None)
-        for record in records
-    ]
+            run = _Run(number, record, _epochs(record))
+            alike.setdefault(len(run.epochs), []).append(run)
+    for runs in alike.values():
+        for run, figures in zip(runs, _processes(runs, target), strict=True):
+            results[run.number] = Result(run.record, figures)
+    return results
 
 
-def _processes(records: list[Record], target: float | None) -> list[Process]:
+class _Run(NamedTuple):
+    """A record that came to its end, its place among the others, and its epochs."""
+
+    number: int
+    record: Record
+    epochs: Sequence[Epoch]
+
+
+def _epochs(record: Record) -> Sequence[Epoch]:
+    """All of them, decoded once."""
+    try:
+        return record.epochs[:]
+    except msgspec.DecodeError as error:
+        raise UserError(f"the record of trial {record.id} cannot be read: {error}") from None
+
+
+def _processes(runs: list[_Run], target: float | None) -> list[Process]:
     """Of processes that came to their end after the same number of epochs."""
-    training = _by_process("train_seconds", records)
-    evaluation = _by_process("validation_seconds", records)
+    training = _by_process("train_seconds", runs)
+    evaluation = _by_process("validation_seconds", runs)
     steady = steady_states(training)
     columns = zip(
-        records,
+        runs,
         steady,
         _settled_medians(training + evaluation, steady),
         training.sum(axis=1).tolist(),
@@ -87,11 +106,11 @@ def _processes(records: list[Record], target: float | None) -> list[Process]:
     return [_process(*each, target) for each in columns]
 
 
-def _by_process(figure: str, records: list[Record]) -> NDArray[np.float64]:
+def _by_process(figure: str, runs: list[_Run]) -> NDArray[np.float64]:
     """A figure of every epoch, shape (processes, epochs)."""
-    epochs = chain.from_iterable(record.epochs for record in records)
+    epochs = chain.from_iterable(run.epochs for run in runs)
     values = np.fromiter(map(attrgetter(figure), epochs), float)
-    return values.reshape(len(records), -1)
+    return values.reshape(len(runs), -1)
 
 
 def _settled_medians(seconds: NDArray[np.float64], steady: list[SteadyState]) -> list[float]:
@@ -105,14 +124,14 @@ def _settled_medians(seconds: NDArray[np.float64], steady: list[SteadyState]) ->
 
 
 def _process(
-    record: Record,
+    run: _Run,
     steady: SteadyState,
     time_with_validation: float,
     trained: float,
     evaluated: float,
     target: float | None,
 ) -> Process:
-    epochs = record.epochs
+    _, record, epochs = run
     memory = record.memory
     return Process(
         time=steady.median,
@@ -122,16 +141,17 @@ def _process(
         evaluated=evaluated,
         unsettled=steady.reason,
         accuracy=epochs[-1].validation_accuracy,
-        setup=_setup(record, steady),
+        setup=_setup(run, steady),
         to_target=None if target is None else _to_target(epochs, target),
         peak_memory=memory.peak if memory else None,
         own_memory=memory.peak - memory.imported if memory else None,
         joules=_joules(epochs[steady.first :]),
+        last=epochs[-1],
     )
 
 
-def _setup(record: Record, steady: SteadyState) -> float | None:
-    clocks = record.clocks
+def _setup(run: _Run, steady: SteadyState) -> float | None:
+    clocks = run.record.clocks
     if (
         clocks is None
         or clocks.import_seconds is None
@@ -142,11 +162,11 @@ def _setup(record: Record, steady: SteadyState) -> float | None:
     start = clocks.import_seconds + clocks.build_seconds + clocks.first_step_seconds
     if steady.first == 0:
         return start
-    warm_up = sum(epoch.train_seconds for epoch in record.epochs[: steady.first])
+    warm_up = sum(epoch.train_seconds for epoch in run.epochs[: steady.first])
     return start + max(warm_up - steady.first * steady.median, 0.0)
 
 
-def _to_target(epochs: tuple[Epoch, ...], target: float) -> float | None:
+def _to_target(epochs: Sequence[Epoch], target: float) -> float | None:
     times = [epoch.train_seconds for epoch in epochs]
     return time_to_accuracy(times, [epoch.validation_accuracy for epoch in epochs], target)
 
@@ -158,6 +178,6 @@ def cost(seconds: float | None, price_per_hour: float | None) -> float | None:
     return seconds / 3600 * price_per_hour
 
 
-def _joules(settled: tuple[Epoch, ...]) -> float | None:
+def _joules(settled: Sequence[Epoch]) -> float | None:
     spent = [sum(epoch.joules.values()) for epoch in settled if epoch.joules]
     return median(spent) if spent else None

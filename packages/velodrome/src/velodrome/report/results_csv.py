@@ -151,7 +151,7 @@ def _columns(results: Sequence[Result]) -> Iterator[list[Any]]:
         "trial": [record.trial for record in records],
         "recipe": [record.trial.recipe for record in records],
         "figures": [result.figures for result in results],
-        "last": [record.epochs[-1] if figures else None for record, figures in results],
+        "last": [figures.last if figures else None for _, figures in results],
         "clocks": [record.clocks for record in records],
         "memory": [record.memory for record in records],
     }

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from velodrome import report, store, study
 from velodrome.errors import UserError
-from velodrome.report import figures, findings, page, results_csv, summary
+from velodrome.report import figures, findings, markdown, page, results_csv, summary
 
 HOST = "127.0.0.1"
 _NAMES = {"127.0.0.1", "localhost"}
@@ -60,6 +60,7 @@ class Runs:
                 folder.name,
                 groups,
                 findings.findings(by_engine),
+                markdown.machines(groups),
                 figures.charts(by_engine),
                 results_csv.text(measured),
                 version=state,

@@ -1,11 +1,12 @@
 """How steady the machine was while a run was measured: pure."""
 
 from collections.abc import Iterable
-from statistics import median
 
 import msgspec
 
+from velodrome.machine import Machine
 from velodrome.record import Record
+from velodrome.statistics import median
 from velodrome.steadiness import UNSTEADY
 
 
@@ -30,6 +31,14 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     def steady(self) -> bool:
         """Whether nothing need be said against the machine."""
         return max(abs(self.drift), self.slowest, self.at_start or 0.0) <= UNSTEADY
+
+
+def drifts(records: Iterable[Record]) -> dict[Machine, Drift | None]:
+    """The `drift` of each machine that the records were measured on."""
+    own: dict[Machine, list[Record]] = {}
+    for record in records:
+        own.setdefault(record.machine, []).append(record)
+    return {machine: drift(each) for machine, each in own.items()}
 
 
 def drift(records: Iterable[Record]) -> Drift | None:

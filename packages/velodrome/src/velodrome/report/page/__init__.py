@@ -27,6 +27,7 @@ def render(
     title: str,
     groups: Sequence[Group],
     findings: Sequence[Finding],
+    about: Sequence[str],
     charts: Sequence[Chart],
     csv: str,
     *,
@@ -39,6 +40,7 @@ def render(
         title: what is reported, such as the run's name.
         groups: the ranking.
         findings: the sentences that the results allow.
+        about: what `markdown.machines` says of the groups.
         charts: the figures.
         csv: `results.csv`, to download from the page.
         version: names the state of the results where the page is served: it asks for a
@@ -76,7 +78,7 @@ def render(
         ledgers=ledger.ways(groups),
         failures=_failures(groups),
         every=_every(groups),
-        machines=markdown.machines(groups),
+        machines=about,
         settings=markdown.settings(groups),
         legend=markdown.LEGEND,
         css=Markup(css()),
@@ -104,7 +106,7 @@ def _plotly() -> bytes:
 
 def _packed(content: bytes) -> str:
     """Compressed, as text; the page unpacks it when it is wanted."""
-    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, 4, mtime=0)).decode()
 
 
 def _json(value: Any) -> str:
