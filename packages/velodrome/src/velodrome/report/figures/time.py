@@ -1,0 +1,98 @@
+"""Time of the process: over batch size, and where it goes."""
+
+from collections.abc import Sequence
+
+from velodrome.drawing.chart import HUES, Chart, Series
+from velodrome.record import Clocks
+from velodrome.report.figures.parts import (
+    BATCH_SIZE,
+    Kind,
+    bars,
+    chart,
+    facets,
+    lines,
+    over_batch_size,
+    runs_of,
+    upright,
+)
+from velodrome.report.process import Process
+from velodrome.report.summary import Row
+from velodrome.statistics import median
+
+
+def _total_time(rows: Sequence[Row]) -> list[Chart]:
+    """A line an epoch count for each engine; a line an engine where there is but one count."""
+    several = len({row.trial.epochs for row in rows}) > 1
+    title = "total time (s)"
+    if not several:
+        return [
+            lines("total-time", facet, title, lambda row: row.real)
+            for facet in facets(rows, "batch_size")
+        ]
+    found = []
+    for facet in facets(rows, "batch_size", "epochs", each_engine=True):
+        series = tuple(
+            Series(
+                name=f"{epochs} epochs",
+                points=over_batch_size(
+                    [row for row in facet.rows if row.trial.epochs == epochs],
+                    lambda row: row.real,
+                    "s",
+                ),
+                hue=number % len(HUES),
+                engine=facet.rows[0].trial.engine,
+            )
+            for number, epochs in enumerate(sorted({row.trial.epochs for row in facet.rows}))
+        )
+        found.append(
+            chart("total-time", facet, x=BATCH_SIZE, y=upright(title, series), series=series)
+        )
+    return found
+
+
+def _time_split(rows: Sequence[Row]) -> list[Chart]:
+    def parts(row: Row) -> dict[str, float]:
+        timed = [(record.clocks, process) for record, process in runs_of(row) if record.clocks]
+        split: dict[str, Sequence[float | None]] = {
+            "import": [clocks.import_seconds for clocks, _ in timed],
+            "build": [clocks.build_seconds for clocks, _ in timed],
+            "first step, compiling": [clocks.first_step_seconds for clocks, _ in timed],
+            "train": [process.trained for _, process in timed],
+            "evaluate": [process.evaluated for _, process in timed],
+            "start and end": [_rest(clocks, process) for clocks, process in timed],
+        }
+        return {
+            name: median(known)
+            for name, seconds in split.items()
+            if (known := [each for each in seconds if each is not None])
+        }
+
+    return bars("time-split", rows, "time of the process (s)", parts)
+
+
+def _rest(clocks: Clocks, process: Process) -> float:
+    """Seconds of the process that belong to none of its parts."""
+    begun = (
+        (clocks.import_seconds or 0.0)
+        + (clocks.build_seconds or 0.0)
+        + (clocks.first_step_seconds or 0.0)
+    )
+    return max(clocks.real - begun - process.trained - process.evaluated, 0.0)
+
+
+TOTAL_TIME = Kind(
+    name="total-time",
+    title="Total time over batch size",
+    caption="Seconds of the whole process, from its start to its end: a line an epoch count, "
+    "or an engine where all trained as many epochs. Lower is better.",
+    build=_total_time,
+)
+
+TIME_SPLIT = Kind(
+    name="time-split",
+    title="Where the time goes",
+    caption="The whole process, parted: loading the framework; reading data and building the "
+    "model; the first step, compilation included; training; evaluation; and the rest, the "
+    "process's own start and end. Medians over the runs.",
+    build=_time_split,
+)
