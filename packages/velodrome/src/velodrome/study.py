@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,8 @@ from velodrome.workloads.recipe import Recipe
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Value = str | int | float | bool | tuple[int, ...]
+Scaling = Literal["strong", "weak"]
+_CHOICES = {"settings": get_args(Settings), "dtypes": get_args(DType), "scaling": get_args(Scaling)}
 _PIN = r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!_-]+$"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -65,7 +67,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     epochs: tuple[Count, ...] = ()
     settings: Annotated[tuple[Settings, ...], Meta(min_length=1)] = ("tuned",)
     dtypes: Annotated[tuple[DType, ...], Meta(min_length=1)] = ("float32",)
-    scaling: Literal["strong", "weak"] = "strong"
+    scaling: Scaling = "strong"
     recipe: dict[str, tuple[Any, ...]] = {}
     repeats: Count = 1
     precision: Annotated[float, Meta(gt=0, lt=1)] | None = None
@@ -219,9 +221,14 @@ def parse(raw: Mapping[str, Any], where: str = "study") -> Study:
 
 
 def _reworded(error: msgspec.ValidationError) -> str:
-    """`Expected ... - at `$.key`` with the key in front."""
+    """`Expected ... - at `$.key`` with the key in front, and what it could be."""
     problem, _, at = str(error).partition(" - at `$")
     key = at.rstrip("`").lstrip(".")
+    field = key.partition("[")[0]
+    if field == "pins":
+        return f"{key}: a pin is NAME==VERSION, such as keras==3.14.1"
+    if field in _CHOICES and (value := re.fullmatch(r"Invalid enum value '(.*)'", problem)):
+        return f"{key}: {unknown('value', value[1], _CHOICES[field])}"
     return f"{key}: {problem[0].lower()}{problem[1:]}" if key else problem
 
 
