@@ -392,6 +392,7 @@ def test_names_and_their_order_are_in_the_fingerprint(here: Path) -> None:
             "x/a has 3 samples and x/b 2",
         ),
         ({"x": np.zeros(3), "y/0": np.zeros(3), "y/1": np.zeros(2)}, "x has 3 samples and y/1 2"),
+        ({"x/0": np.zeros(4), "x/1": np.zeros(4), "y": np.zeros(2)}, "y 2; .*: stack what are"),
         ({"x/a": np.full(3, np.inf), "y": np.zeros(3)}, "x/a holds values that are not finite"),
         ({"x": np.zeros(3), "y": np.zeros(3), "y/1": np.zeros(3)}, "y is one array and several"),
         ({"x_train/a": np.zeros(3)}, "has x_train/a; it must have x_train, y_train"),
@@ -488,11 +489,12 @@ def test_init_writes_a_study_that_can_be_read(here: Path) -> None:
 
 
 def test_the_message_is_what_the_user_wrote() -> None:
-    wrapped = ValueError(
+    wrapped = (
         "Exception encountered when calling Mine.call().\n\n\x1b[1mno such\nthing\x1b[0m\n\n"
         "Arguments received by Mine.call():\n  x=1"
     )
-    assert user_code.message(wrapped) == "ValueError: no such thing"
+    assert user_code.message(ValueError(wrapped)) == "ValueError: no such thing"
+    assert user_code.message(KeyError(wrapped)) == "KeyError: no such thing"
     assert json.dumps(user_code.message(ValueError("x" * 900))).count("x") < 400
 
 

@@ -148,7 +148,9 @@ def place(error: BaseException, path: Path) -> str | None:
 
 def message(error: BaseException) -> str:
     """What an error says, in one line, without what Keras wraps around it."""
-    text = _COLOURS.sub("", str(error))
+    # A KeyError's own text is a repr, in which nothing of Keras's would be found.
+    bare = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = _COLOURS.sub("", str(bare))
     while found := _KERAS.search(text):
         text = found["cause"]
     if (_TOLD.search(text)) and (last := [line for line in text.splitlines() if line.strip()]):

@@ -14,7 +14,8 @@ _STUDY = """\
 workloads: {model}
 
 # An .npz file with x_train, y_train and x_test, y_test (or x and y alone: a fifth is kept apart),
-# or FILE.py:FUNCTION, a function that takes nothing and gives such arrays.
+# or FILE.py:FUNCTION, a function that takes nothing and gives such arrays. Of several inputs or
+# labels x_train/title, x_train/tags in a file, and lists or dictionaries of arrays from a function.
 dataset: {data}
 
 # Where your model cannot run on one of these, the table says why.

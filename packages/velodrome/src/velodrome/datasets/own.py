@@ -169,8 +169,11 @@ def _check_counts(samples: dict[str, int], name: str) -> None:
     first, expected = next(iter(samples.items()))
     for each, number in samples.items():
         if number != expected:
+            listed = first.endswith("/0") or each.endswith("/0")
+            hint = " (in a list each array has all samples: stack what are samples)"
             raise UserError(
-                f"{name}: {first} has {expected} samples and {each} {number}; give as many of both"
+                f"{name}: {first} has {expected} samples and {each} {number}; "
+                f"give as many of both{hint if listed else ''}"
             )
     if not expected:
         raise UserError(f"{name}: {first} is empty")
