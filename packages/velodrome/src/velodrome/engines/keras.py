@@ -1,4 +1,4 @@
-"""Keras 3 as users run it, `compile` and `fit`, on each of its backends."""
+"""Keras 3 as users run it, `compile` and `fit`, on any of its backends."""
 
 import importlib
 import os
@@ -11,52 +11,17 @@ import numpy as np
 
 from velodrome.datasets.structure import Structure, count, mapped, taken
 from velodrome.devices import Devices
-from velodrome.engines import libraries
+from velodrome.engines import keras_layers, libraries
 from velodrome.engines.base import LOSS_SCALE, Engine, Order, Totals, dtype_in_use
-from velodrome.engines.batches import batches, in_sequence, parts
-from velodrome.engines.jax import Jax, join, multiply_in, share_processor
-from velodrome.engines.mxnet import NO_FLOAT16, MXNet
-from velodrome.engines.mxnet_import import import_mxnet
-from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
-from velodrome.engines.torch import allow_tf32
+from velodrome.engines.batches import batches, parts
 from velodrome.failures import Unsupported
 from velodrome.job import Job
 from velodrome.record import Ledger
 from velodrome.trial import Settings, Trial
-from velodrome.workloads.graph import Graph, Weights
-from velodrome.workloads.initializers import Shape
-from velodrome.workloads.layers import (
-    LSTM,
-    Activation,
-    Add,
-    AnyLayer,
-    AveragePool,
-    BatchNorm,
-    Concatenate,
-    Conv,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GlobalAveragePool,
-    LayerNorm,
-    MaxPool,
-    PositionEmbedding,
-    SelfAttention,
-    Upsample,
-    ZeroPad,
-)
+from velodrome.workloads.graph import Weights
 from velodrome.workloads.recipe import BETA_1, BETA_2, EPSILON
 
 _LONG_STEP = 2.0**20
-
-# What attention's arrays are called in Keras.
-_PATHS = {
-    "query_kernel": "query/kernel",
-    "key_kernel": "key/kernel",
-    "value_kernel": "value/kernel",
-    "output_kernel": "attention_output/kernel",
-}
 
 
 class Keras(Engine):
@@ -121,7 +86,7 @@ class Keras(Engine):
         """
         import keras
 
-        model = _model(self.graph, weight_decay)
+        model = keras_layers.model(self.graph, weight_decay)
         if self.scales_loss:
             optimizer = keras.optimizers.LossScaleOptimizer(
                 optimizer, LOSS_SCALE, dynamic_growth_steps=2**31 - 1
@@ -181,7 +146,7 @@ class Keras(Engine):
 
     def _write(self, model: Any, weights: Weights) -> None:
         for name, array in weights.items():
-            variable = _variable(model, name)
+            variable = keras_layers.variable(model, name)
             variable.assign(array.reshape(variable.shape))
 
     def _read(self, model: Any) -> Weights:
@@ -189,7 +154,9 @@ class Keras(Engine):
 
         return {
             # Copied: what a backend answers may be the variable's own memory.
-            name: np.array(keras.ops.convert_to_numpy(_variable(model, name))).reshape(array.shape)
+            name: np.array(keras.ops.convert_to_numpy(keras_layers.variable(model, name))).reshape(
+                array.shape
+            )
             for name, array in self.graph.arrays().items()
         }
 
@@ -343,188 +310,7 @@ class Keras(Engine):
         return f"Keras's choice (jit_compile={self._model.jit_compile})"
 
 
-class KerasMXNet(Keras):
-    """Keras on MXNet, by the `keras_mxnet` plug-in."""
-
-    name = "keras-mxnet"
-    framework = "mxnet"
-    backend = "mxnet"
-    one_machine = (
-        "keras_mxnet shares a batch among the contexts of one process; its keras.distribution "
-        "knows no other processes"
-    )
-    summary = "Keras on MXNet, by the keras_mxnet plug-in"
-    mechanism = "keras.distribution.DataParallel, kvstore device; batch normalisation per device"
-    # The loss is taken of all parts together.
-    evenly = False
-
-    @classmethod
-    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
-        """As for MXNet itself."""
-        return super().variables(settings, threads) | MXNet.variables(settings, threads)
-
-    @classmethod
-    def unsupported(cls, trial: Trial) -> str | None:
-        """As for every Keras engine; and what MXNet's CPU build cannot multiply."""
-        return NO_FLOAT16 if trial.dtype == "float16" else super().unsupported(trial)
-
-    def _compile_mode(self) -> str:
-        return "eager" if self._model.run_eagerly else "MXNet's cached graphs, static_alloc"
-
-    def __init__(self, job: Job) -> None:
-        import_mxnet()
-        super().__init__(job)
-        if self.gpus and self.replicas == 1:
-            import keras
-
-            # For as long as the process lives.
-            keras.device("gpu:0").__enter__()
-        _share(job.trial)
-
-
-class KerasTensorFlow(Keras):
-    """Keras on TensorFlow."""
-
-    name = "keras-tensorflow"
-    framework = "tensorflow"
-    backend = "tensorflow"
-    one_machine = (
-        "before it trains, Keras's fit takes the mean of a first batch by strategy.reduce, and "
-        "MultiWorkerMirroredStrategy refuses to, of inputs and labels together (Keras 3.15.1, "
-        "TFTrainer._maybe_symbolic_build)"
-    )
-    dtypes = ("float32", "tf32", "bfloat16", "float16")
-    summary = "Keras on TensorFlow"
-    mechanism = "MirroredStrategy; batch normalisation per device"
-
-    @classmethod
-    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
-        """As for TensorFlow itself."""
-        return super().variables(settings, threads) | TensorFlow.variables(settings, threads)
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        if job.trial.settings == "tuned":
-            set_threads(job.threads, self.replicas)
-        if self.gpus:
-            prepare_gpus(job.trial.dtype)
-        self._strategy = mirrored(self.replicas, self.gpus)
-
-    def _scope(self) -> AbstractContextManager[Any]:
-        scope: AbstractContextManager[Any] = self._strategy.scope()
-        return scope
-
-    def _adam(self) -> Any:
-        """Keras's Adam, given an embedding's gradient as a whole.
-
-        TensorFlow gives it as a list of rows in which a word stands as often as in the batch,
-        and Keras squares the rows before it adds them.
-        """
-        import keras
-        import tensorflow as tf
-
-        class Adam(keras.optimizers.Adam):
-            def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-                super().update_step(tf.convert_to_tensor(gradient), variable, learning_rate)
-
-        return Adam
-
-
-class KerasJax(Keras):
-    """Keras on JAX."""
-
-    name = "keras-jax"
-    framework = "jax"
-    backend = "jax"
-    one_machine = ""
-    dtypes = ("float32", "tf32", "bfloat16", "float16")
-    summary = "Keras on JAX"
-    mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
-
-    @classmethod
-    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
-        """As for JAX itself."""
-        return super().variables(settings, threads) | Jax.variables(settings, threads)
-
-    def __init__(self, job: Job) -> None:
-        devices = Devices.parse(job.trial.devices)
-        if devices.total > 1 and devices.kind == "cpu":
-            share_processor(devices.count)
-        if devices.kind == "gpu":
-            multiply_in(job.trial.dtype)
-        super().__init__(job)
-        if job.meeting:
-            join(job.meeting)
-        _share(job.trial)
-
-    def build(self) -> None:
-        """As on the others.
-
-        Raises:
-            Unsupported: attention in float16 on a CPU.
-        """
-        if self.scales_loss and not self.gpus and self.graph.has(SelfAttention):
-            raise Unsupported(
-                "Keras takes jax.nn.dot_product_attention, which multiplies no float16 on a CPU: "
-                "'The precision F16_F16_F32 is not supported by dot_general on CPU'"
-            )
-        super().build()
-
-    @property
-    def _feeding(self) -> int:
-        """A machine's part of a batch each, of which Keras makes the whole."""
-        return len(self.job.meeting.addresses) if self.job.meeting else 1
-
-    def _validated(self, x: Structure, y: Structure) -> Totals:
-        if self._feeding > 1:
-            own = self._part(in_sequence(count(y)), self.job.trial.batch_size)
-            x, y = taken(x, own), taken(y, own)
-        return super()._validated(x, y)
-
-
-class KerasTorch(Keras):
-    """Keras on PyTorch."""
-
-    name = "keras-torch"
-    framework = "torch"
-    backend = "torch"
-    one_device = (
-        "Keras shares a batch by keras.distribution (JAX) or MirroredStrategy (TensorFlow); on "
-        "PyTorch its fit calls the model itself, not a DistributedDataParallel around it"
-    )
-    dtypes = ("float32", "tf32", "bfloat16", "float16")
-    summary = "Keras on PyTorch"
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        import torch
-
-        if job.trial.settings == "tuned":
-            torch.set_num_threads(job.threads)
-        if self.gpus:
-            # Keras takes the GPU by itself.
-            allow_tf32(job.trial.dtype == "tf32")
-            torch.backends.cudnn.benchmark = job.trial.settings == "tuned"
-
-    def build(self) -> None:
-        """As on the others.
-
-        Raises:
-            Unsupported: an average pool pads unevenly, and this backend counts such a pad.
-        """
-        shapes = self.graph.shapes()
-        for node in self.graph.nodes:
-            if isinstance(node.layer, AveragePool):
-                pads = node.layer.pads(shapes[node.inputs[0]])
-                if any(before != after for before, after in pads):
-                    raise Unsupported(
-                        "Keras on PyTorch counts padded values in the mean of an average pool "
-                        "that pads its two sides differently"
-                    )
-        super().build()
-
-
-def _share(trial: Trial) -> None:
+def share_devices(trial: Trial) -> None:
     """Let the trial's devices share each batch, by Keras's own means, where there are several."""
     devices = Devices.parse(trial.devices)
     if devices.machines > 1:
@@ -538,122 +324,3 @@ def _share(trial: Trial) -> None:
 
         names = [f"{devices.kind}:{each}" for each in range(devices.total)]
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names))
-
-
-def _variable(model: Any, name: str) -> Any:
-    """Keras's variable of an array named `node/array`; its shape may be spread over heads."""
-    node, array = name.split("/")
-    path = _PATHS.get(array, array)
-    (variable,) = (each for each in model.get_layer(node).weights if each.path.endswith(f"/{path}"))
-    return variable
-
-
-ENGINES = (KerasMXNet, KerasTensorFlow, KerasJax, KerasTorch)
-
-
-def _model(graph: Graph, weight_decay: float) -> Any:
-    """The graph as a functional model, a layer a node of the same name."""
-    import keras
-
-    kind = "int32" if graph.vocabulary() else "float32"
-    shapes = graph.shapes()
-    values = {"input": keras.Input(graph.input_shape, dtype=kind)}
-    for node in graph.nodes:
-        layer = _layer(node.layer, node.name, shapes[node.inputs[0]], weight_decay)
-        inputs = [values[name] for name in node.inputs]
-        match node.layer:
-            case Add() | Concatenate():
-                values[node.name] = layer(inputs)
-            case SelfAttention():
-                values[node.name] = layer(*inputs, *inputs)
-            case _:
-                values[node.name] = layer(*inputs)
-    # The loss is taken in float32, whatever the layers compute in.
-    logits = keras.layers.Activation("linear", dtype="float32")(values[graph.nodes[-1].name])
-    return keras.Model(values["input"], logits)
-
-
-def _layer(layer: AnyLayer, name: str, shape: Shape, weight_decay: float) -> Any:
-    from keras import layers, regularizers
-
-    # Keras's L2 is factor * sum(w^2), whose gradient is twice the factor times w.
-    penalty = regularizers.L2(weight_decay / 2) if weight_decay else None
-    rank = f"{len(shape) - 1}D"
-    match layer:
-        case Conv():
-            return getattr(layers, f"Conv{rank}")(
-                layer.filters,
-                layer.window,
-                layer.stride,
-                padding=layer.padding,
-                use_bias=layer.bias,
-                kernel_regularizer=penalty,
-                name=name,
-            )
-        case MaxPool():
-            return getattr(layers, f"MaxPooling{rank}")(
-                layer.window, layer.stride, layer.padding, name=name
-            )
-        case AveragePool():
-            return getattr(layers, f"AveragePooling{rank}")(
-                layer.window, layer.stride, layer.padding, name=name
-            )
-        case GlobalAveragePool():
-            return getattr(layers, f"GlobalAveragePooling{rank}")(name=name)
-        case ZeroPad():
-            return layers.ZeroPadding2D(layer.pads, name=name)
-        case Upsample():
-            return layers.UpSampling2D(layer.factor, interpolation="nearest", name=name)
-        case Flatten():
-            return layers.Flatten(name=name)
-        case Add():
-            return layers.Add(name=name)
-        case Concatenate():
-            return layers.Concatenate(name=name)
-        case Dense():
-            return layers.Dense(
-                layer.units, use_bias=layer.bias, kernel_regularizer=penalty, name=name
-            )
-        case Activation():
-            return layers.Activation(layer.function, name=name)
-        case Dropout():
-            return layers.Dropout(layer.rate, name=name)
-        case BatchNorm():
-            return layers.BatchNormalization(
-                momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale, name=name
-            )
-        case LayerNorm():
-            return layers.LayerNormalization(epsilon=layer.epsilon, name=name)
-        case Embedding():
-            return layers.Embedding(layer.vocabulary, layer.units, name=name)
-        case PositionEmbedding():
-            return _position_embedding(name, shape)
-        case LSTM():
-            return layers.LSTM(
-                layer.units,
-                kernel_regularizer=penalty,
-                recurrent_regularizer=penalty,
-                name=name,
-            )
-        case SelfAttention():
-            return layers.MultiHeadAttention(
-                layer.heads,
-                shape[-1] // layer.heads,
-                use_bias=False,
-                kernel_regularizer=penalty,
-                name=name,
-            )
-    raise TypeError(f"no layer of Keras for {layer}")
-
-
-def _position_embedding(name: str, shape: Shape) -> Any:
-    from keras import layers
-
-    class PositionEmbedding(layers.Layer):
-        def build(self, input_shape: Any) -> None:
-            self.embeddings = self.add_weight(shape=shape, name="embeddings")
-
-        def call(self, x: Any) -> Any:
-            return x + self.embeddings
-
-    return PositionEmbedding(name=name)

@@ -9,7 +9,11 @@ from velodrome import datasets, user_code
 from velodrome.datasets.own import are_classes
 from velodrome.datasets.structure import Array, Structure, mapped, named, rebuilt
 from velodrome.engines.base import Order, Totals
-from velodrome.engines.keras import Keras, KerasJax, KerasMXNet, KerasTensorFlow, KerasTorch
+from velodrome.engines.keras import Keras
+from velodrome.engines.keras_jax import KerasJax
+from velodrome.engines.keras_mxnet import KerasMXNet
+from velodrome.engines.keras_tensorflow import KerasTensorFlow
+from velodrome.engines.keras_torch import KerasTorch
 from velodrome.errors import UserError
 from velodrome.failures import Unsupported
 from velodrome.job import Job

@@ -1,0 +1,49 @@
+"""Keras on MXNet."""
+
+from velodrome.engines.keras import Keras, share_devices
+from velodrome.engines.mxnet import NO_FLOAT16, MXNet
+from velodrome.engines.mxnet_import import import_mxnet
+from velodrome.job import Job
+from velodrome.trial import Settings, Trial
+
+
+class KerasMXNet(Keras):
+    """Keras on MXNet, by the `keras_mxnet` plug-in."""
+
+    name = "keras-mxnet"
+    framework = "mxnet"
+    backend = "mxnet"
+    one_machine = (
+        "keras_mxnet shares a batch among the contexts of one process; its keras.distribution "
+        "knows no other processes"
+    )
+    summary = "Keras on MXNet, by the keras_mxnet plug-in"
+    mechanism = "keras.distribution.DataParallel, kvstore device; batch normalisation per device"
+    # The loss is taken of all parts together.
+    evenly = False
+
+    @classmethod
+    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
+        """As for MXNet itself."""
+        return super().variables(settings, threads) | MXNet.variables(settings, threads)
+
+    @classmethod
+    def unsupported(cls, trial: Trial) -> str | None:
+        """As for every Keras engine; and what MXNet's CPU build cannot multiply."""
+        return NO_FLOAT16 if trial.dtype == "float16" else super().unsupported(trial)
+
+    def _compile_mode(self) -> str:
+        return "eager" if self._model.run_eagerly else "MXNet's cached graphs, static_alloc"
+
+    def __init__(self, job: Job) -> None:
+        import_mxnet()
+        super().__init__(job)
+        if self.gpus and self.replicas == 1:
+            import keras
+
+            # For as long as the process lives.
+            keras.device("gpu:0").__enter__()
+        share_devices(job.trial)
+
+
+ENGINES = (KerasMXNet,)
