@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from keras_mxnet.src.graph.function import LIMIT, GraphFunction
+from keras_mxnet.src.graph.function import LIMIT, LOST, GraphFunction
 
 GENERATOR = np.random.default_rng(0)
 
@@ -181,28 +181,116 @@ def test_an_error_of_the_users_is_raised_and_changes_no_mode(caplog):
 
 
 class Offset(keras.layers.Layer):
-    """Holds a tensor that is no variable."""
+    """Adds an attribute that is no variable."""
 
-    def __init__(self):
+    def __init__(self, offset):
         super().__init__()
-        self.offset = keras.ops.ones((3,))
+        self.offset = offset
 
     def call(self, x):
         return x + self.offset
 
 
-def test_an_array_from_elsewhere_is_never_frozen(caplog):
-    layer = Offset()
+OFFSETS = {
+    "tensor": lambda: keras.ops.ones((3,)),
+    "numpy": lambda: np.ones(3, "float32"),
+    "view": lambda: np.ones((2, 3), "float32")[0],
+}
+
+
+@pytest.mark.parametrize("name", OFFSETS)
+def test_an_attribute_is_part_of_the_graph_for_as_long_as_it_stays(name, caplog):
+    caplog.set_level(logging.INFO)
+    layer = Offset(OFFSETS[name]())
     model = regression(lambda: [keras.layers.Input((3,)), layer, keras.layers.Dense(2)])
     x, _ = vectors()
     before = model.predict(x, verbose=0)
-    assert "runs eagerly" in caplog.text
-    assert "made outside it" in caplog.text
-    layer.offset = keras.ops.ones((3,)) * 5.0
-    kernel = model.get_weights()[0]
+    kernel = model.get_weights()[0].sum(0)
+    layer.offset = layer.offset * 5.0
     np.testing.assert_allclose(
-        model.predict(x, verbose=0) - before, np.tile(4.0 * kernel.sum(0), (16, 1)), rtol=1e-4
+        model.predict(x, verbose=0) - before, np.tile(4.0 * kernel, (16, 1)), rtol=1e-4
     )
+    if name != "tensor":
+        layer.offset[...] = 2.0
+        np.testing.assert_allclose(
+            model.predict(x, verbose=0) - before, np.tile(kernel, (16, 1)), rtol=1e-4
+        )
+    assert "eagerly" not in caplog.text
+
+
+def test_an_attribute_that_is_another_again_and_again_makes_the_step_eager(caplog):
+    layer = Offset(keras.ops.ones((3,)))
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(3), layer])
+    x = np.zeros((2, 3), "float32")
+    for value in range(LOST + 3):
+        layer.offset = keras.ops.full((3,), float(value))
+        np.testing.assert_array_equal(model.predict(x, verbose=0), np.full((2, 3), value))
+    assert "`offset` of Offset is another array again and again" in caplog.text
+
+
+class Remembering(keras.Sequential):
+    """Tells the loss of the step before."""
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        told, self.before = self.before, logs["loss"] + 0.0
+        return {**logs, "before": told}
+
+
+def test_a_step_that_changes_an_attribute_it_reads_runs_eagerly(caplog):
+    x, y = vectors()
+    model = regression(small, cls=Remembering)
+    model.before = keras.ops.zeros(())
+    losses = [model.train_on_batch(x, y, return_dict=True) for _ in range(3)]
+    assert "it changes `before` of Remembering, an array that it uses" in caplog.text
+    assert [float(each["before"]) for each in losses] == [
+        0.0,
+        *(pytest.approx(float(each["loss"])) for each in losses[:2]),
+    ]
+
+
+class Counting(keras.layers.Layer):
+    """Counts its calls in an array of NumPy's, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = np.zeros(1, "float32")
+
+    def call(self, x):
+        self.count += 1.0
+        return x + self.count
+
+
+def test_a_layer_that_changes_an_array_in_place_counts_as_in_eager_mode(caplog):
+    x, y = vectors()
+    told = []
+    for eager in (False, True):
+        layer = Counting()
+        model = regression(lambda: [keras.layers.Input((3,)), layer, keras.layers.Dense(2)], eager)  # noqa: B023
+        model.fit(x, y, epochs=2, batch_size=8, verbose=0, shuffle=False)
+        told.append((layer.count.tolist(), model.get_weights()))
+    assert "it changes `count` of Counting" in caplog.text
+    assert told[0][0] == told[1][0]
+    np.testing.assert_array_equal(told[0][1][0], told[1][1][0])
+
+
+def test_layers_and_metrics_of_keras_that_hold_arrays_stay_in_the_graph(caplog):
+    x, y = vectors()
+    y = (y[:, :1] > 0).astype("float32")
+    normalization = keras.layers.Normalization()
+    normalization.adapt(x)
+    told = []
+    for eager in (False, True):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential(
+            [keras.layers.Input((3,)), normalization, keras.layers.Dense(1, activation="sigmoid")]
+        )
+        metrics = [keras.metrics.AUC(), keras.metrics.AUC(thresholds=[0.2, 0.5, 0.8])]
+        model.compile("sgd", "binary_crossentropy", metrics=metrics, run_eagerly=eager)
+        history = model.fit(x, y, epochs=2, batch_size=8, verbose=0, shuffle=False).history
+        told.append(np.array(list(history.values())))
+    assert "eagerly" not in caplog.text
+    np.testing.assert_allclose(told[0], told[1], rtol=1e-5)
 
 
 class Scaling(keras.layers.Layer):
@@ -269,6 +357,15 @@ def test_a_tensor_from_elsewhere_that_is_read_on_the_host_is_never_frozen(name, 
     )
     assert "runs eagerly: it reads an array of shape () and dtype float32" in caplog.text
     assert "test_graph.py" in caplog.text
+    np.testing.assert_array_equal(second, 7.0 * first)
+
+
+def test_a_tensor_from_elsewhere_is_never_frozen(caplog):
+    held = [keras.ops.ones((3,))]
+    first, second = predictions_of_ones(
+        lambda: held[0], lambda: held.__setitem__(0, keras.ops.full((3,), 7.0))
+    )
+    assert "runs eagerly: it uses an array of shape (3,) and dtype float32" in caplog.text
     np.testing.assert_array_equal(second, 7.0 * first)
 
 

@@ -107,7 +107,7 @@ class MXNetTrainer(base_trainer.Trainer):
         """Return a step that runs as a graph, or as it is where the user wants it eager."""
         name = f"{type(self).__name__}.{step.__name__}"
         if not self.run_eagerly:
-            return GraphFunction(step, name)
+            return GraphFunction(step, name, self)
         if devices():
             logger.warning("%s runs eagerly, on one device, as `run_eagerly` asks", name)
         return step

@@ -18,22 +18,29 @@ logger = logging.getLogger("keras_mxnet")
 
 # Programs kept a function: each holds its own memory.
 LIMIT = 8
+# Programs that may lose an array that they use, as an attribute is now another, before a function
+# runs eagerly.
+LOST = 8
 
 
 class GraphFunction:
     """Runs a function as a graph, traced once for each form of its argument.
 
     A function that reads a tensor's value, or does something else that a graph cannot hold, runs
-    eagerly from then on; the log says why.
+    eagerly from then on; the log says why. Arrays that are attributes of the model or of what it
+    is made of are constants of the graph; where such an attribute is another, it is traced again.
 
     Args:
         function: takes a structure of tensors, returns one; assigns variables.
         name: what the log calls it.
+        model: whose attributes it may use.
     """
 
-    def __init__(self, function: Callable[[Any], Any], name: str):
+    def __init__(self, function: Callable[[Any], Any], name: str, model: Any = None):
         self._function = function
         self._name = name
+        self._model = model
+        self._lost = 0
         # The latest used first.
         self._programs: list[tuple[Any, Program, Any]] = []
         self._eager = False
@@ -52,6 +59,7 @@ class GraphFunction:
             found = self._programs.pop(place)
         else:
             try:
+                self._drop_changed()
                 found = (key, *self._trace(argument))
             except Exception as error:
                 # What is wrong in eager mode too is the user's error, and raised here.
@@ -67,9 +75,22 @@ class GraphFunction:
         outputs = iter(program(inputs))
         return tree.map_structure(lambda x: next(outputs) if x is _OUTPUT else x, result)
 
+    def _drop_changed(self) -> None:
+        """Let go of programs that use an array which its attribute no longer is."""
+        kept = []
+        for each in self._programs:
+            changed = each[1].changed()
+            if changed is None:
+                kept.append(each)
+                continue
+            self._lost += 1
+            if self._lost > LOST:
+                raise tracing.Untraceable(f"{changed} is another array again and again")
+        self._programs = kept
+
     def _trace(self, argument: Any) -> tuple[Program, Any]:
         """Trace the function for arguments of this form; return the program and its result."""
-        tracer = Tracer(autograd.is_recording, distribution_lib.devices())
+        tracer = Tracer(autograd.is_recording, distribution_lib.devices(), self._model)
 
         def stand_in(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -79,9 +100,18 @@ class GraphFunction:
 
         inputs: list[Tensor] = []
         argument = tree.map_structure(stand_in, argument)
-        with tracing.using(tracer):
-            result = self._function(argument)
-        outputs = [leaf for leaf in tree.flatten(result) if isinstance(leaf, Tensor)]
+        try:
+            with tracing.using(tracer):
+                result = self._function(argument)
+            outputs = [leaf for leaf in tree.flatten(result) if isinstance(leaf, Tensor)]
+            for tensor in outputs:
+                tracer.entry(tensor)
+        finally:
+            changed = [each for each in tracer.held if not each.stays()]
+            for each in changed:
+                each.restore()
+        if changed:
+            raise tracing.Untraceable(f"it changes {changed[0]}, an array that it uses")
         program = Program(tracer, inputs, outputs)
         if self._programs:
             logger.info(

@@ -14,6 +14,7 @@ import numpy as np
 from keras_mxnet.src import arrays, autograd
 from keras_mxnet.src.graph import passes
 from keras_mxnet.src.graph.cached import CachedGraph
+from keras_mxnet.src.graph.held import Held
 from keras_mxnet.src.graph.nodes import Entry, Graph, Node, leaf, make, number, ordered
 from keras_mxnet.src.graph.sums import Sums
 from keras_mxnet.src.graph.tracer import Differentiation, Tracer
@@ -368,6 +369,7 @@ class Program:
             if place in variables and context is not None
         ]
         self._trainable = [(v, v.trainable) for v in tracer.variables.values()]
+        self._held = tracer.held
         self._draws = [(self._places[d.entry], d.take) for d in tracer.draws]
         self._outputs = [
             (self._places[e], t.dtype, t.shape) for e, t in zip(ends, outputs, strict=False)
@@ -380,8 +382,15 @@ class Program:
         self._running: collections.deque[Any] = collections.deque()
 
     def holds(self) -> bool:
-        """Tell whether what was trainable in the trace still is, and nothing else."""
-        return all(variable.trainable == before for variable, before in self._trainable)
+        """Tell whether what the trace took for granted is so: what is trainable, what is held."""
+        return (
+            all(variable.trainable == before for variable, before in self._trainable)
+            and self.changed() is None
+        )
+
+    def changed(self) -> Held | None:
+        """Find an attribute whose array the program uses, and which is now another."""
+        return next((each for each in self._held if not each.stays()), None)
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Run on the arguments' tensors; assign the variables; return the results' tensors."""

@@ -8,6 +8,7 @@ from keras.src import tree
 
 from keras_mxnet.src import arrays, dtypes
 from keras_mxnet.src.arrays import Spec
+from keras_mxnet.src.graph.held import Attributes, Held
 from keras_mxnet.src.graph.nodes import Entry, Node, leaf
 from keras_mxnet.src.tensor import Tensor, abstract
 from keras_mxnet.src.tracing import Untraceable, current, using
@@ -40,22 +41,29 @@ class Tracer:
     Args:
         is_recording: tells whether gradients flow through what is computed now.
         devices: the contexts that share each batch; none where one computes all.
+        model: whose attributes may hold arrays; none where nothing may.
 
     Attributes:
         devices: as above.
         device: the number of the one whose part of the batch is traced now, if any.
         constants: tensors made from the program's own values, by their leaf.
+        held: the attributes whose arrays were used, as constants.
         variables: each variable that was read, with its leaf.
         written: each variable that was assigned, with its new value.
         draws: the random numbers, in the order in which they are drawn.
         differentiations: the calls for gradients, in their order.
     """
 
-    def __init__(self, is_recording: Callable[[], bool], devices: Sequence[Any] = ()):
+    def __init__(
+        self, is_recording: Callable[[], bool], devices: Sequence[Any] = (), model: Any = None
+    ):
         self._is_recording = is_recording
+        self._attributes = Attributes(model)
         self.devices = tuple(devices)
         self.device: int | None = None
         self.constants: dict[Entry, Tensor] = {}
+        self.held: list[Held] = []
+        self._entries: dict[int, tuple[Tensor, Entry]] = {}
         self.variables: dict[Entry, Variable] = {}
         self._read: dict[int, Tensor] = {}
         self.written: dict[int, tuple[Variable, Tensor]] = {}
@@ -86,11 +94,13 @@ class Tracer:
         return tensor
 
     def meet(self, array: Any) -> None:
-        """Stop at an array that is no tensor: nobody can tell whether the next run has the same.
+        """Stop at an array that is no tensor, unless an attribute holds it.
 
         Raises:
-            Untraceable: always.
+            Untraceable: as nobody can tell whether the next run has the same.
         """
+        if self._keep(array):
+            return
         raise Untraceable(
             f"it uses a {type(array).__module__} array of shape {np.shape(array)}, which may be "
             "another one in the next run; make it a `keras.Variable` or pass it in"
@@ -100,9 +110,9 @@ class Tracer:
         """Let a value be read on the host that is the same in each run.
 
         Raises:
-            Untraceable: if the tensor was made before the trace.
+            Untraceable: if the tensor was made before the trace, and no attribute holds it.
         """
-        if tensor.node not in self.constants:
+        if self._source(tensor) not in self.constants:
             raise Untraceable(
                 f"it reads an array of shape {tensor.shape} and dtype {tensor.dtype} that was "
                 "made outside it and is no variable; make it a `keras.Variable` or pass it in"
@@ -112,14 +122,36 @@ class Tracer:
         """Return where a tensor's value comes from.
 
         Raises:
-            Untraceable: if it is an array that was made before the trace.
+            Untraceable: if it is an array that was made before the trace, and no attribute
+                holds it.
         """
-        if tensor.node is None:
+        source = self._source(tensor)
+        if source is None:
             raise Untraceable(
                 f"it uses an array of shape {tensor.shape} and dtype {tensor.dtype} that was made "
                 "outside it and is no variable; make it a `keras.Variable` or pass it in"
             )
-        return tensor.node
+        return source
+
+    def _source(self, tensor: Tensor) -> Entry | None:
+        if tensor.node is not None:
+            return tensor.node
+        if id(tensor) not in self._entries:
+            if tensor.array is None or not self._keep(tensor):
+                return None
+            entry = leaf((tensor.shape, arrays.dtype_of(tensor.array)))
+            self.constants[entry] = tensor
+            # The tensor, too: its id must stay its own.
+            self._entries[id(tensor)] = tensor, entry
+        return self._entries[id(tensor)][1]
+
+    def _keep(self, array: Any) -> bool:
+        """Tell whether an attribute of the model's holds an array; remember which."""
+        found = self._attributes.find(array)
+        if found is None:
+            return False
+        self.held.append(found)
+        return True
 
     # What happens.
 

@@ -300,7 +300,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
     places = _places(indices, inputs.shape)
     updates = ops.reshape(updates, (places.shape[1], *inputs.shape[places.shape[0] :]))
     if reduction == "add":
-        return ops.add(inputs, _added(places, updates, inputs.shape))
+        return ops.add(inputs, added(places, updates, inputs.shape))
     if reduction not in (None, "max", "min", "mul"):
         raise ValueError(f"Unsupported reduction: {reduction}")
     held = places.numpy().T
@@ -312,7 +312,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
             places, updates = places[:, kept], updates[kept]
         covered = np.zeros(inputs.shape, bool)
         covered[tuple(held.T)] = True
-        return ops.where(constant(covered), _added(places, updates, inputs.shape), inputs)
+        return ops.where(constant(covered), added(places, updates, inputs.shape), inputs)
     combine = {"max": ops.maximum, "min": ops.minimum, "mul": ops.multiply}[reduction]
     for i, place in enumerate(held):
         here = tuple(int(p) for p in place)
@@ -321,7 +321,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
     return cast(inputs, dtype)
 
 
-def _added(places: Tensor, updates: Tensor, shape: tuple[int, ...]) -> Tensor:
+def added(places: Tensor, updates: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return zeros with updates added at places: the gradient of a gather, as an operator."""
     dtype = updates.dtype
     if dtype == "bool":

@@ -11,6 +11,7 @@ from keras_mxnet.src.convert import cast, constant, convert_to_tensor
 from keras_mxnet.src.fallback import host
 from keras_mxnet.src.invoke import invoke
 from keras_mxnet.src.ops import numpy as ops
+from keras_mxnet.src.ops.core import added
 from keras_mxnet.src.ops.numpy import _floating, _is_float, _unary_float
 from keras_mxnet.src.tensor import Tensor
 
@@ -70,8 +71,8 @@ def _segment(data: Any, segment_ids: Any, num_segments: Any, reduction: str) -> 
     if num_segments is None:
         num_segments = int(ops.max(ids)) + 1
     shape = (int(num_segments), *data.shape[1:])
-    neutral = {"add": 0, "mul": 1}.get(reduction)
-    if neutral is None:
+    neutral: Any = 1
+    if reduction != "mul":
         neutral = _lowest(data.dtype) if reduction == "max" else _highest(data.dtype)
 
     def forward(values: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ def _segment(data: Any, segment_ids: Any, num_segments: Any, reduction: str) -> 
             up = up * np.divide(
                 outputs[0][safe], values, out=np.zeros_like(values), where=values != 0
             )
-        elif reduction != "add":
+        else:
             winners = (values == outputs[0][safe]) & here.reshape((-1,) + (1,) * (values.ndim - 1))
             count = np.zeros(shape)
             np.add.at(count, safe, winners)
@@ -100,7 +101,7 @@ def _segment(data: Any, segment_ids: Any, num_segments: Any, reduction: str) -> 
     return host(forward, data, ids, gradient=gradient)
 
 
-_COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+_COMBINE = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 def _lowest(dtype: str) -> Any:
@@ -114,7 +115,14 @@ def _highest(dtype: str) -> Any:
 def segment_sum(
     data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False
 ) -> Tensor:
-    return _segment(data, segment_ids, num_segments, "add")
+    data, ids = convert_to_tensor(data), convert_to_tensor(segment_ids)
+    if num_segments is None:
+        num_segments = int(ops.max(ids)) + 1
+    here = ops.logical_and(ops.greater_equal(ids, 0), ops.less(ids, int(num_segments)))
+    ids = ops.where(here, ids, ops.zeros_like(ids))
+    here = ops.reshape(here, (-1,) + (1,) * (data.ndim - 1))
+    data = ops.where(here, data, ops.zeros_like(data))
+    return added(ops.expand_dims(ids, 0), data, (int(num_segments), *data.shape[1:]))
 
 
 def segment_max(
