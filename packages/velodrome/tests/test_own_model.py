@@ -17,6 +17,7 @@ from velodrome.executors import local
 from velodrome.executors.base import Outcome
 from velodrome.job import Job, OwnModel
 from velodrome.parity import check, verdict
+from velodrome.parity.deviation import Quantity
 from velodrome.workloads.graph import Graph
 
 MODEL = """\
@@ -189,6 +190,22 @@ def test_a_third_backend_and_another_draw_are_asked_where_references_disagree(
     assert (found.status, found.reference, found.draws) == ("parity", "float32", 1)
     assert any("rounding tipped a decision" in line for line in lines)
     assert any("reference: keras-torch in float32" in line for line in lines)
+
+
+def test_references_in_float32_may_be_apart_by_its_noise(here: Path) -> None:
+    job = Job(trial=trial(), graph=Graph((), ()), data=own.prepare("my_data.npz"), threads=1)
+    value = np.array([3.0, 4.0])
+
+    def agreed(error: float) -> check._Reference:
+        # As a tiny step moves a weight: its rounding is a share of the update.
+        first = check._finer({"update of a/kernel": Quantity(value, 1e-3)}, "float32")
+        second = {"update of a/kernel": Quantity(value + error, 1e-3)}
+        return check._agreed(("one", first), ("other", second), job, 1.0, "float32")
+
+    # What rounding does to the references in float64 foretells what it does to an engine.
+    assert agreed(1e-3).quantities["update of a/kernel"].noise == pytest.approx(1e-3 * 2**-29)
+    with pytest.raises(UserError, match="one and other disagree in float32"):
+        agreed(0.1)
 
 
 SEVERAL = """\

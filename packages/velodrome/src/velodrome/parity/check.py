@@ -315,7 +315,7 @@ class _References:
                         )
                         break
                     continue
-                found = _finer(self._answer(name, job, rate, dtype, dtype), dtype)
+                found = self._answer(name, job, rate, dtype, dtype)
                 return _agreed(first, (name, found), job, rate, dtype)
             except UserError as error:
                 problems.append(str(error))
@@ -389,7 +389,7 @@ def _agreed(
     rate: float,
     dtype: DType,
 ) -> _Reference:
-    """The first of two answers, if the second is the same.
+    """The first of two answers, if the second is the same within the noise of its own arithmetic.
 
     Raises:
         UserError: it is another.
@@ -400,7 +400,7 @@ def _agreed(
     most = worst(deviations(found, reference, dtype, job.trial.batch_size))
     if not most.excess <= 1.0:
         raise UserError(f"{name} and {other} disagree in {dtype}: {_off(most)}")
-    return _Reference(_noisier(reference, found), dtype, rate)
+    return _Reference(_noisier(reference, _finer(found, dtype)), dtype, rate)
 
 
 def _moved(quantities: Mapping[str, Quantity]) -> float:
