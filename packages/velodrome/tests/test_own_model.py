@@ -234,6 +234,14 @@ def named():
     both = layers.Concatenate()([x, z])
     return keras.Model([x, z], [layers.Dense(1, name="amount")(both),
                                 layers.Dense(3, name="kind")(both)])
+
+
+def compiled():
+    x, z = keras.Input((4,)), keras.Input((2,))
+    both = layers.Concatenate()([x, z])
+    model = keras.Model([x, z], {"amount": layers.Dense(1)(both), "kind": layers.Dense(1)(both)})
+    model.compile("sgd", LOSS)
+    return model
 """
 
 
@@ -269,9 +277,18 @@ def test_outputs_whose_labels_have_other_names_are_refused(here: Path) -> None:
     )
 
 
-def several(here: Path, function: str, labels: tuple[str, str]) -> str:
+@pytest.mark.parametrize("loss", ["'mse'", "{'amount': 'mse', 'kind': 'mse'}"])
+def test_an_output_that_has_a_loss_and_no_labels_is_named(here: Path, loss: str) -> None:
+    name = several(here, "compiled", ("y/amount", "y/sort"), loss)
+    assert rehearsed(here, name).reason == (
+        "the model is compiled with a loss for amount, kind and the labels are amount, sort: "
+        "give both the same names"
+    )
+
+
+def several(here: Path, function: str, labels: tuple[str, str], loss: str = "None") -> str:
     """A model and data of two inputs and two outputs; the model's name."""
-    (here / "my_model.py").write_text(SEVERAL)
+    (here / "my_model.py").write_text(SEVERAL.replace("LOSS", loss))
     rng = np.random.default_rng(0)
     x, z, kind = rng.random((40, 4)), rng.random((40, 2)), rng.integers(0, 3, 40)
     both = dict(zip(labels, (x.sum(1), kind), strict=True))
@@ -394,7 +411,7 @@ def test_names_and_their_order_are_in_the_fingerprint(here: Path) -> None:
         ({"x": np.zeros((3, 2)), "y": np.zeros(2)}, "x has 3 samples and y 2"),
         ({"x": np.full((3, 2), np.nan), "y": np.zeros(3)}, "not finite"),
         ({"x": np.array(["a", "b"]), "y": np.zeros(2)}, "give numbers"),
-        ({"x": np.array([[1], [1, 2]], object), "y": np.zeros(2)}, "Python objects"),
+        ({"x": np.array([[1], [1, 2]], object), "y": np.zeros(2)}, "x holds Python objects"),
         (
             {
                 "x_train": np.zeros((3, 2)),
@@ -440,6 +457,22 @@ def test_data_that_cannot_be_trained_on_are_refused(
     np.savez("wrong.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=words):
         own.prepare("wrong.npz")
+
+
+def test_what_is_no_archive_is_refused(here: Path) -> None:
+    (here / "wrong.npz").write_text("hello")
+    with pytest.raises(UserError, match=r"^wrong\.npz is no \.npz file; numpy\.savez writes one$"):
+        own.prepare("wrong.npz")
+
+
+def test_two_tuples_of_two_that_are_no_training_and_test_data_are_told(here: Path) -> None:
+    (here / "my_data.py").write_text(
+        "import numpy as np\n\n"
+        "def load():\n"
+        "    return (np.zeros((9, 4)), np.zeros((9, 2))), (np.zeros(9), np.zeros(9))\n"
+    )
+    with pytest.raises(UserError, match=r"^my_data\.py:load gave two tuples of two, .* as lists"):
+        own.prepare("my_data.py:load")
 
 
 def test_what_is_deeper_than_one_level_is_refused(here: Path) -> None:
@@ -513,6 +546,11 @@ def test_the_message_is_what_the_user_wrote() -> None:
     assert user_code.message(ValueError(wrapped)) == "ValueError: no such thing"
     assert user_code.message(KeyError(wrapped)) == "KeyError: no such thing"
     assert json.dumps(user_code.message(ValueError("x" * 900))).count("x") < 400
+    of_a_graph = (
+        'Detected at node loss defined at:\n  File "a.py", line 5, in <module>\n\n'
+        "Received a label value of 6\n\t [[{{node loss}}]] [Op:__inference_9]"
+    )
+    assert user_code.message(ValueError(of_a_graph)) == "ValueError: Received a label value of 6"
 
 
 def test_the_ledger_has_the_dtypes_that_the_users_file_has_chosen(here: Path) -> None:

@@ -153,8 +153,9 @@ def message(error: BaseException) -> str:
     text = _COLOURS.sub("", str(bare))
     while found := _KERAS.search(text):
         text = found["cause"]
-    if (_TOLD.search(text)) and (last := [line for line in text.splitlines() if line.strip()]):
-        # Of TensorFlow's account of the user's code, its last line.
-        text = last[-1].strip().removeprefix(f"{type(error).__name__}: ")
+    lines = [line.strip() for line in text.splitlines()]
+    if _TOLD.search(text) and (last := [line for line in lines if line and line[:2] != "[["]):
+        # Of TensorFlow's account of the user's code, its last line, less its nodes.
+        text = last[-1].removeprefix(f"{type(error).__name__}: ")
     line = " ".join(f"{type(error).__name__}: {text}".split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

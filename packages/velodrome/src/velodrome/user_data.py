@@ -47,6 +47,11 @@ def _parts(given: Any) -> dict[str, Any]:
         case dict():
             return given
         case (tuple() as train, tuple() as test) if len(train) == len(test) == 2:
+            if len({each[0].shape[1:] for each in given if hasattr(each[0], "shape")}) > 1:
+                raise UserError(
+                    f"{sys.argv[1]} gave two tuples of two, which are training and test data, and "
+                    "the inputs of both have other shapes; give several inputs or labels as lists"
+                )
             return dict(zip(_QUADRUPLE, (*train, *test), strict=True))
         case (x, y):
             return dict(zip(_PAIR, (x, y), strict=True))

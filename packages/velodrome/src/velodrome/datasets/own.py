@@ -119,16 +119,22 @@ def _read(name: str) -> Arrays:
 def _npz(path: Path, name: str) -> Arrays:
     if not path.is_file():
         raise UserError(f"there is no file {path}")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{name} is no .npz file; numpy.savez writes one")
+    arrays: Arrays = {}
+    each = ""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {each: file[each] for each in file.files}
+            for each in file.files:
+                arrays[each] = file[each]
     except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         if "Object arrays" in str(error):
             raise UserError(
-                f"{name}: an array holds Python objects (of uneven lengths, perhaps); "
+                f"{name}: {each} holds Python objects (of uneven lengths, perhaps); "
                 "give numbers of one dtype"
             ) from None
         raise UserError(f"{name} is no .npz file of arrays: {error}") from None
+    return arrays
 
 
 def _checked(arrays: Arrays, name: str) -> dict[str, Structure]:

@@ -53,7 +53,9 @@ class OwnModel(Keras):
         self._function: Callable[[], Any] = user_code.function(self._reference)
         with self._scope():
             self._model = self._made()
-            if not self._model.compiled:
+            if self._model.compiled:
+                self._check_names()
+            else:
                 self._compile(self._model)
             self._model.optimizer.build(self._model.trainable_variables)
         self._names = [f"{n:03d} {each.path}" for n, each in enumerate(self._model.weights)]
@@ -79,6 +81,26 @@ class OwnModel(Keras):
         import keras
 
         return model(mapped(keras.ops.convert_to_tensor, self._probe.x))
+
+    def _check_names(self) -> None:
+        """Where Keras would tell a bare KeyError, say whose name is missing.
+
+        Raises:
+            UserError: labels go by name, and an output that has a loss has none.
+        """
+        loss = self._model._compile_config.config.get("loss")
+        labels = self._probe.y
+        if loss is None or not isinstance(labels, dict):
+            return
+        of = loss if isinstance(loss, dict) else self._called(self._model)
+        wanted = (
+            [name for name, one in of.items() if one is not None] if isinstance(of, dict) else []
+        )
+        if not set(wanted) <= set(labels):
+            raise UserError(
+                f"the model is compiled with a loss for {', '.join(wanted)} and the labels are "
+                f"{', '.join(labels)}: give both the same names"
+            )
 
     def _compile(self, model: Any) -> None:
         """With Adam, and the loss that labels and output suggest, of each output if several."""
