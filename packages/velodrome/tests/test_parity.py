@@ -17,7 +17,7 @@ from builders import LEDGER, record, trial
 from velodrome import engines, environment
 from velodrome.errors import UserError
 from velodrome.home import home
-from velodrome.parity import kernels, verdict
+from velodrome.parity import check, kernels, verdict
 from velodrome.parity.deviation import (
     ALLOWANCE,
     EPSILON,
@@ -320,6 +320,14 @@ def test_a_verdict_holds_for_other_batches_and_rates_but_not_for_other_mathemati
         trial(recipe=Recipe(learning_rate=0.05, momentum=0.9)),
     ):
         assert verdict.find(kept, other) is None
+
+
+def test_a_failure_to_compare_speaks_of_its_own_data_alone() -> None:
+    failed = msgspec.structs.replace(a_verdict(data="with a fault"), status="no-reference")
+    assert check._told_before(failed, trial(data="with a fault"))
+    assert not check._told_before(failed, trial(data="mended"))
+    assert check._told_before(a_verdict(data="with a fault"), trial(data="mended"))
+    assert not check._told_before(None, trial())
 
 
 def test_verdicts_are_kept_and_the_newest_counts(tmp_path: Path) -> None:

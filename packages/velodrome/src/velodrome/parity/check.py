@@ -158,7 +158,8 @@ def settle(study: Study, folder: Path, report: Report) -> None:
         unknown = dict.fromkeys(
             job.trial.engine
             for job in jobs
-            if job.trial.workload == name and verdict.find(known, job.trial) is None
+            if job.trial.workload == name
+            and not _told_before(verdict.find(known, job.trial), job.trial)
         )
         train = min(job.data.train for job in jobs if job.trial.workload == name)
         if not unknown or not _comparison(_STEPS).batch_size(train):
@@ -175,6 +176,11 @@ def settle(study: Study, folder: Path, report: Report) -> None:
         )
         for _ in check(small, _STEPS, folder, report, again=True):
             pass
+
+
+def _told_before(found: Verdict | None, trial: Trial) -> bool:
+    """Whether a kept verdict will do: a failure may have been the fault of the data."""
+    return found is not None and (found.status in _SETTLED or found.trial.data == trial.data)
 
 
 _ANSWERS = "answers"
