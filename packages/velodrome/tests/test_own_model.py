@@ -306,10 +306,20 @@ def test_an_error_is_the_users_at_the_users_line_and_nothing_is_run(here: Path) 
     assert not (here / "runs" / "my_model" / "results.jsonl").exists()
 
 
-def test_an_error_in_the_data_function_is_the_users(here: Path) -> None:
-    (here / "my_data.py").write_text("def load():\n    return 1 / 0\n")
-    with pytest.raises(UserError, match=r"^my_data\.py:2: ZeroDivisionError: division by zero$"):
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [("return 1 / 0", "ZeroDivisionError: division by zero"), ("raise SystemExit", "SystemExit:")],
+)
+def test_an_error_in_the_data_function_is_the_users(here: Path, body: str, words: str) -> None:
+    (here / "my_data.py").write_text(f"def load():\n    {body}\n")
+    with pytest.raises(UserError, match=rf"^my_data\.py:2: {words}$"):
         own.prepare("my_data.py:load")
+
+
+def test_a_model_whose_file_leaves_is_an_error_at_its_line(here: Path) -> None:
+    (here / "my_model.py").write_text("import sys\n\nsys.exit('no data here')\n")
+    outcome = rehearsed(here, "my_model.py:build")
+    assert outcome.reason == "my_model.py:3: SystemExit: no data here"
 
 
 @pytest.mark.parametrize(

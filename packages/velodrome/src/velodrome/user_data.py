@@ -31,7 +31,7 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         at = user_code.place(error, Path(reference.path)) or str(reference)
         print(f"{at}: {user_code.message(error)}", file=sys.stderr)
         return 1

@@ -58,7 +58,7 @@ def main() -> int:
         ranks = Ranks(job, world, events, lost)
     try:
         _task(job)(job, emit)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's file may leave
         traceback.print_exc()
         kind, reason = _told(error, job)
         if kind == "error" and not imported:
@@ -80,7 +80,7 @@ def _task(job: Job) -> Callable[[Job, Emit], None]:
     return compare if job.comparison else measure
 
 
-def _told(error: Exception, job: Job) -> tuple[FailureKind, str]:
+def _told(error: BaseException, job: Job) -> tuple[FailureKind, str]:
     """Kind and reason of a failure; of one in the user's own file, with its line."""
     kind, reason = failures.of_exception(error, limited=job.memory_limit is not None)
     if isinstance(error, UserError):
