@@ -86,6 +86,20 @@ def test_jax_takes_no_memory_of_a_gpu_before_it_needs_it(engine: str) -> None:
     assert variables["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
+@pytest.mark.parametrize("engine", ["mxnet", "keras-mxnet"])
+def test_mxnet_says_of_a_gpu_nothing_that_holds_on_a_cpu_alone(engine: str) -> None:
+    known = engines.registry.get(engine)
+    on_cpu, on_gpu = (
+        known.unsupported(trial(engine=engine, devices=devices, dtype="float16"))
+        for devices in ("cpu", "gpu")
+    )
+    assert on_cpu is not None
+    assert on_gpu is not None
+    assert "on a CPU" in on_cpu
+    assert "CPU" not in on_gpu
+    assert known.unsupported(trial(engine=engine, devices="gpu", dtype="bfloat16")) is not None
+
+
 @pytest.mark.parametrize(
     ("workload", "why"),
     [

@@ -1,5 +1,6 @@
 """Keras on MXNet."""
 
+from velodrome.devices import Devices
 from velodrome.engines.keras import Keras, share_devices
 from velodrome.engines.mxnet import NO_FLOAT16, MXNet
 from velodrome.engines.mxnet_import import import_mxnet
@@ -30,7 +31,9 @@ class KerasMXNet(Keras):
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """As for every Keras engine; and what MXNet's CPU build cannot multiply."""
-        return NO_FLOAT16 if trial.dtype == "float16" else super().unsupported(trial)
+        if trial.dtype == "float16" and Devices.parse(trial.devices).kind == "cpu":
+            return NO_FLOAT16
+        return super().unsupported(trial)
 
     def _compile_mode(self) -> str:
         return "eager" if self._model.run_eagerly else "MXNet's cached graphs, static_alloc"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from velodrome.devices import Devices
 from velodrome.engines import channels_first, libraries, parameter_server
 from velodrome.engines.base import Engine, Inputs, Labels, Order, Totals, dtype_in_use
 from velodrome.engines.batches import batches, in_sequence, parts
@@ -62,10 +63,11 @@ class MXNet(Engine):
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:
         """As for every engine; and what its CPU build cannot multiply."""
-        if trial.dtype == "float16":
+        on_cpu = Devices.parse(trial.devices).kind == "cpu"
+        if trial.dtype == "float16" and on_cpu:
             return NO_FLOAT16
-        if trial.dtype == "bfloat16" and "avx512f" not in this_machine().flags:
-            return "mxnet's bfloat16 on a CPU is oneDNN 2's, which needs AVX-512"
+        if trial.dtype == "bfloat16" and not (on_cpu and "avx512f" in this_machine().flags):
+            return "mxnet's bfloat16 is oneDNN 2's, on a CPU with AVX-512"
         return super().unsupported(trial)
 
     @classmethod
