@@ -274,6 +274,36 @@ def test_a_layer_that_changes_an_array_in_place_counts_as_in_eager_mode(caplog):
     np.testing.assert_array_equal(told[0][1][0], told[1][1][0])
 
 
+class Choosing(keras.losses.Loss):
+    """Takes labels or weights by value."""
+
+    def __init__(self, of_labels):
+        super().__init__()
+        self.of_labels = of_labels
+
+    def call(self, y_true, y_pred):
+        value = y_true if self.of_labels else y_pred
+        value = keras.ops.cond(
+            keras.ops.all(y_true > 0), lambda: value * 2.0, lambda: keras.ops.sqrt(value + 9.0)
+        )
+        return keras.ops.square(value - y_pred)
+
+
+@pytest.mark.parametrize("of_labels", [True, False])
+def test_a_choice_stays_in_the_graph_unless_gradients_flow_through_it(of_labels, caplog):
+    x, y = vectors()
+    weights = []
+    for eager in (False, True):
+        model = regression(small, eager)
+        model.compile("sgd", Choosing(of_labels), run_eagerly=eager)
+        model.train_on_batch(x, y)
+        model.train_on_batch(x, abs(y) + 1.0)
+        weights.append(model.get_weights())
+    for graph, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(graph, other, rtol=1e-5)
+    assert ("depends on a value" in caplog.text) != of_labels
+
+
 def test_layers_and_metrics_of_keras_that_hold_arrays_stay_in_the_graph(caplog):
     x, y = vectors()
     y = (y[:, :1] > 0).astype("float32")

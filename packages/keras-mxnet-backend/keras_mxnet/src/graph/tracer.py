@@ -69,6 +69,7 @@ class Tracer:
         self.written: dict[int, tuple[Variable, Tensor]] = {}
         self.draws: list[Draw] = []
         self.differentiations: list[Differentiation] = []
+        self._chosen: set[Entry] = set()
         self._gradients: dict[Entry, Entry] = {}
 
     # Values.
@@ -200,10 +201,18 @@ class Tracer:
     def gradients(
         self, loss: Tensor, tensors: Sequence[Tensor], head: Tensor | None
     ) -> list[Tensor | None]:
-        """Return the gradient of each tensor, None where `loss` does not depend on it."""
+        """Return the gradient of each tensor, None where `loss` does not depend on it.
+
+        Raises:
+            Untraceable: where gradients flow through a choice of branches, since those of a branch
+                that is not taken may be infinite.
+        """
         reached = _recorded_ancestors(self.entry(loss))
         wanted = [t for t in tensors if self.entry(t) in reached]
         results = {self.entry(t): self.input(t.shape, t.dtype) for t in wanted}
+        for chosen in self._chosen & reached:
+            if not results.keys().isdisjoint(_recorded_ancestors(chosen)):
+                raise Untraceable("a branch inside what is differentiated depends on a value")
         self.differentiations.append(
             Differentiation(
                 self.entry(loss),
@@ -253,11 +262,8 @@ class Tracer:
             select: takes `chosen` and a tensor a branch, returns the tensor of the branch chosen.
 
         Raises:
-            Untraceable: where gradients flow, since those of a branch that is not taken may be
-                infinite.
+            Untraceable: if the branches return different structures.
         """
-        if self._is_recording():
-            raise Untraceable("a branch inside what is differentiated depends on a value")
         results = self.separately(branches, lambda _, values: select(chosen, values))
         flat = [tree.flatten(r) for r in results]
         if len({len(f) for f in flat}) != 1:
@@ -269,6 +275,7 @@ class Tracer:
             else select(chosen, values)
             for values in map(list, zip(*flat, strict=True))
         ]
+        self._chosen.update(self.entry(v) for v in merged if isinstance(v, Tensor))
         return tree.pack_sequence_as(results[0], merged)
 
     def separately(

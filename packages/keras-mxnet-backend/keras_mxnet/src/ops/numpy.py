@@ -1264,11 +1264,9 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Tenso
 
 
 def digitize(x: Any, bins: Any) -> Tensor:
-    return host(
-        lambda v, b: np.asarray(np.digitize(v, b)).astype("int32"),
-        convert_to_tensor(x),
-        convert_to_tensor(bins),
-    )
+    # Not less than, as NaN lies behind the last.
+    behind = logical_not(less(expand_dims(x, -1), bins))
+    return sum(cast(behind, "int32"), -1)
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Tensor:
