@@ -218,6 +218,24 @@ def test_an_attribute_is_part_of_the_graph_for_as_long_as_it_stays(name, caplog)
     assert "eagerly" not in caplog.text
 
 
+SHARED = np.ones((2, 3), "float32")
+SHARING = {
+    "tensor": lambda: (lambda one: (one, one))(keras.ops.ones((3,))),
+    "numpy": lambda: (SHARED[0], SHARED[1]),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+@pytest.mark.parametrize("changed", [0, 1])
+def test_of_attributes_that_share_memory_each_is_looked_at(name, changed):
+    both = [Offset(offset) for offset in SHARING[name]()]
+    model = keras.Sequential([keras.layers.Input((3,)), *both])
+    x = np.zeros((2, 3), "float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.full((2, 3), 2.0))
+    both[changed].offset = keras.ops.full((3,), 5.0)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.full((2, 3), 6.0))
+
+
 def test_an_attribute_that_is_another_again_and_again_makes_the_step_eager(caplog):
     layer = Offset(keras.ops.ones((3,)))
     model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(3), layer])

@@ -20,15 +20,17 @@ class Held(NamedTuple):
         attributes: all of that object's.
         name: the attribute's.
         value: what it was: a tensor, or an array of NumPy's.
-        content: what NumPy's array held, as it may be changed in place; None for a tensor, which
-            is not.
+        memory: the MXNet array, or the array of NumPy's that the value is or is a view of.
+        content: what NumPy's memory held, as it may be changed in place; None for a tensor,
+            which is not.
     """
 
     owner: str
     attributes: dict[str, Any]
     name: str
     value: Any
-    content: np.ndarray | None
+    memory: Any
+    content: bytes | None
 
     def __str__(self) -> str:
         return f"`{self.name}` of {self.owner}"
@@ -37,13 +39,14 @@ class Held(NamedTuple):
         """Tell whether the attribute is what it was."""
         if self.attributes.get(self.name) is not self.value:
             return False
-        return self.content is None or self.value.tobytes() == self.content.tobytes()
+        return self.content is None or self.memory.tobytes() == self.content
 
     def restore(self) -> None:
         """Make the attribute what it was."""
         self.attributes[self.name] = self.value
         if self.content is not None:
-            self.value[...] = self.content
+            held = np.frombuffer(self.content, self.memory.dtype)
+            self.memory[...] = held.reshape(self.memory.shape)
 
 
 class Attributes:
@@ -54,19 +57,20 @@ class Attributes:
     """
 
     def __init__(self, model: Any):
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, list[Held]] = {}
         for one in _parts(model):
             for name, value in vars(one).items():
                 if isinstance(value, np.ndarray) or (
                     isinstance(value, Tensor) and not value.is_abstract
                 ):
-                    content = value.copy() if isinstance(value, np.ndarray) else None
-                    held = Held(type(one).__name__, vars(one), name, value, content)
-                    self._held[id(_memory(value))] = held
+                    memory = _memory(value)
+                    content = memory.tobytes() if isinstance(memory, np.ndarray) else None
+                    held = Held(type(one).__name__, vars(one), name, value, memory, content)
+                    self._held.setdefault(id(memory), []).append(held)
 
-    def find(self, array: Any) -> Held | None:
-        """Find the attribute that holds a tensor, or an array of NumPy's or one it is a view of."""
-        return self._held.get(id(_memory(array)))
+    def find(self, array: Any) -> list[Held]:
+        """Find the attributes that share the memory of a tensor or of an array of NumPy's."""
+        return self._held.get(id(_memory(array)), [])
 
 
 def _parts(root: Any) -> Iterator[KerasSaveable]:
@@ -90,4 +94,4 @@ def _memory(array: Any) -> Any:
     if isinstance(array, Tensor):
         return array.array
     base = getattr(array, "base", None)
-    return array if base is None else base
+    return base if isinstance(base, np.ndarray) else array

@@ -147,12 +147,10 @@ class Tracer:
         return self._entries[id(tensor)][1]
 
     def _keep(self, array: Any) -> bool:
-        """Tell whether an attribute of the model's holds an array; remember which."""
+        """Tell whether attributes of the model's hold an array; remember which."""
         found = self._attributes.find(array)
-        if found is None:
-            return False
-        self.held.append(found)
-        return True
+        self.held += found
+        return bool(found)
 
     # What happens.
 
