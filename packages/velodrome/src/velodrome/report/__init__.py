@@ -82,9 +82,10 @@ def _show(groups: Sequence[summary.Group], out: Path) -> int:
     screen.print(summary.answer(groups), soft_wrap=True)
     rows = [row for group in groups for row in group.rows]
     drifts = steadiness.drifts(record for row in rows for record in row.records)
-    for drift in drifts.values():
+    for machine, drift in drifts.items():
         if drift and not drift.steady:
-            screen.print(steadiness.sentence(drift), style="yellow", soft_wrap=True)
+            whose = f"{machine.cpu}, {machine.cores} cores: " if len(drifts) > 1 else ""
+            screen.print(f"{whose}{steadiness.sentence(drift)}", style="yellow", soft_wrap=True)
     screen.print(f"report: {out / PAGE}", soft_wrap=True)
     if to_set := summary.line_to_set(groups):
         screen.print(to_set, style="bold", soft_wrap=True)
