@@ -286,6 +286,45 @@ def test_an_output_that_has_a_loss_and_no_labels_is_named(here: Path, loss: str)
     )
 
 
+@pytest.mark.parametrize(
+    ("odd", "loss", "refused"),
+    [
+        (3, "'sparse_categorical_crossentropy'", "from 1 to 3"),
+        (-1.0, "keras.losses.SparseCategoricalCrossentropy(from_logits=True)", "from -1 to 1"),
+        (-1, "keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)", ""),
+    ],
+)
+def test_labels_that_are_no_class_of_the_model_are_refused(
+    here: Path, odd: float, loss: str, refused: str
+) -> None:
+    (here / "my_model.py").write_text(
+        "import keras\n\n"
+        "def build():\n"
+        "    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])\n"
+        f"    model.compile('sgd', {loss})\n"
+        "    return model\n"
+    )
+    # One of all samples, of which a rehearsal trains on few.
+    y = np.full(120, 1, np.array(odd).dtype)
+    y[-1] = odd
+    np.savez("my_data.npz", x=np.zeros((120, 4)), y=y)
+    wanted = (
+        f"the labels run {refused} and the model has 3 outputs for them, one a class: number the "
+        "classes from 0 to 2, or give it more outputs"
+    )
+    assert rehearsed(here, "my_model.py:build").reason == (wanted if refused else "")
+
+
+def test_labels_that_are_no_class_of_one_of_several_outputs_are_refused(here: Path) -> None:
+    name = several(here, "named", ("y/amount", "y/kind"))
+    with np.load("my_data.npz") as data:
+        np.savez("my_data.npz", **{**data, "y/kind": data["y/kind"] * 2})
+    own._prepared.cache_clear()
+    assert rehearsed(here, name).reason.startswith(
+        "the labels of kind run from 0 to 4 and the model has 3 outputs for them"
+    )
+
+
 def several(here: Path, function: str, labels: tuple[str, str], loss: str = "None") -> str:
     """A model and data of two inputs and two outputs; the model's name."""
     (here / "my_model.py").write_text(SEVERAL.replace("LOSS", loss))

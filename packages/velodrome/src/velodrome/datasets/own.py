@@ -85,6 +85,10 @@ def _prepared(name: str) -> PreparedData:
         validation=count(data.validation.y),
         inputs=tuple(named(x)),
         labels=tuple(named(y)),
+        ranges=tuple(
+            (float(min(map(np.min, each))), float(max(map(np.max, each))))
+            for each in zip(*(named(split.y).values() for split in data), strict=True)
+        ),
         note=note,
     )
     try:

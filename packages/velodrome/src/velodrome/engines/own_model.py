@@ -53,10 +53,9 @@ class OwnModel(Keras):
         self._function: Callable[[], Any] = user_code.function(self._reference)
         with self._scope():
             self._model = self._made()
-            if self._model.compiled:
-                self._check_names()
-            else:
+            if not self._model.compiled:
                 self._compile(self._model)
+            self._check_labels()
             self._model.optimizer.build(self._model.trainable_variables)
         self._names = [f"{n:03d} {each.path}" for n, each in enumerate(self._model.weights)]
         self._rate = self.learning_rate(1)
@@ -82,25 +81,42 @@ class OwnModel(Keras):
 
         return model(mapped(keras.ops.convert_to_tensor, self._probe.x))
 
-    def _check_names(self) -> None:
-        """Where Keras would tell a bare KeyError, say whose name is missing.
+    def _check_labels(self) -> None:
+        """Where Keras would tell a bare KeyError, or some backends train on, say what is wrong.
+
+        What a training step of the model's own makes of labels is its own affair.
 
         Raises:
-            UserError: labels go by name, and an output that has a loss has none.
+            UserError: labels go by name, and an output that has a loss has none; or labels are no
+                classes of the output that they belong to.
         """
-        loss = self._model._compile_config.config.get("loss")
-        labels = self._probe.y
-        if loss is None or not isinstance(labels, dict):
+        import keras
+
+        own, usual = type(self._model), keras.Model
+        given = self._model._compile_config.config.get("loss")
+        if (
+            given is None
+            or own.train_step is not usual.train_step
+            or own.compute_loss is not usual.compute_loss
+        ):
             return
-        of = loss if isinstance(loss, dict) else self._called(self._model)
-        wanted = (
-            [name for name, one in of.items() if one is not None] if isinstance(of, dict) else []
-        )
-        if not set(wanted) <= set(labels):
-            raise UserError(
-                f"the model is compiled with a loss for {', '.join(wanted)} and the labels are "
-                f"{', '.join(labels)}: give both the same names"
-            )
+        out, data = self._called(self._model), self.job.data
+        names = _output_names(self._model, out)
+        losses = _by_output(names, given)
+        if isinstance(self._probe.y, dict) and (isinstance(given, dict) or isinstance(out, dict)):
+            wanted = [name for name, loss in losses.items() if loss is not None]
+            if not set(wanted) <= set(data.labels):
+                raise UserError(
+                    f"the model is compiled with a loss for {', '.join(wanted)} and the labels are "
+                    f"{', '.join(data.labels)}: give both the same names"
+                )
+        outputs = _by_output(names, out)
+        labels = _by_output(names, rebuilt({each: each for each in data.labels}))
+        ranges = dict(zip(data.labels, data.ranges, strict=True))
+        for name, loss in losses.items():
+            if name in outputs and name in labels:
+                of = f" of {name}" if len(outputs) > 1 else ""
+                _check_classes(of, loss, outputs[name], *ranges[labels[name]])
 
     def _compile(self, model: Any) -> None:
         """With Adam, and the loss that labels and output suggest, of each output if several."""
@@ -275,6 +291,46 @@ def _paired(model: Any, outputs: Any, y: Structure) -> dict[str, tuple[Array, Ar
             "compile the model in its function"
         )
     return {name: (_numpy(outputs[name]), array) for name, array in labels.items()}
+
+
+def _output_names(model: Any, outputs: Any) -> list[str]:
+    """What Keras calls a model's outputs; by their place where it has no names."""
+    if isinstance(outputs, dict):
+        return list(outputs)
+    number = len(outputs) if isinstance(outputs, list | tuple) else 1
+    return getattr(model, "output_names", None) or [str(each) for each in range(number)]
+
+
+def _by_output(names: list[str], given: Any) -> dict[str, Any]:
+    """What is given for outputs by their names, in their order, or for all of them, by name."""
+    match given:
+        case dict():
+            return given
+        case list() | tuple():
+            return dict(zip(names, given, strict=False))
+    return dict.fromkeys(names, given)
+
+
+def _check_classes(of: str, loss: Any, out: Any, least: float, most: float) -> None:
+    """Where the loss takes each label for a class: it must be one.
+
+    Raises:
+        UserError: a label is none.
+    """
+    from keras import losses
+
+    axis, found = -1, losses.get(loss)
+    if type(found) is losses.SparseCategoricalCrossentropy and found.ignore_class is None:
+        axis = found._fn_kwargs.get("axis", axis)
+    elif found is not losses.sparse_categorical_crossentropy:
+        return
+    classes = out.shape[axis]
+    if not 0 <= least <= most < classes:
+        raise UserError(
+            f"the labels{of} run from {least:.10g} to {most:.10g} and the model has {classes} "
+            f"outputs for them, one a class: number the classes from 0 to {classes - 1}, or give "
+            "it more outputs"
+        )
 
 
 def _loss(name: str, out: Array, y: Array) -> tuple[Any, list[str]]:
