@@ -578,6 +578,13 @@ def test_a_study_names_a_model_without_reading_it() -> None:
         study.load("my_model.py:build", {"recipe": {"momentum": [0.9]}})
 
 
+@pytest.mark.parametrize("given", [None, "my_data.csv", "mnist"])
+def test_data_of_another_kind_are_refused_with_what_is_accepted(given: str | None) -> None:
+    words = f", not {given}" if given else ""
+    with pytest.raises(UserError, match=rf"give --data FILE\.npz, or FILE\.py:.*`\){words}$"):
+        study.load("my_model.py:build", {"dataset": given})
+
+
 def test_init_writes_a_study_that_can_be_read(here: Path) -> None:
     assert velodrome("init", "my_model.py:build", "--data", "my_data.npz").returncode == 0
     found = study.load("study.yaml")

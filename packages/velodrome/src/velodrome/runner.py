@@ -108,11 +108,6 @@ def _prepared(study: Study, name: str) -> tuple[PreparedData, OwnModel | None]:
 def _data(workload: Workload, name: str, samples: int | None) -> PreparedData:
     """A data set, or a file of the user's, ready for a workload."""
     if workload.own:
-        if not own.is_own(name):
-            raise UserError(
-                f"{workload.name} trains on data of your own: give --data FILE.npz or "
-                f"FILE.py:FUNCTION (in a study `dataset:`), not {name or 'none'}"
-            )
         return own.prepare(name, samples)
     return datasets.get(name).prepare(workload.takes(), samples)
 

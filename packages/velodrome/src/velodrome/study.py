@@ -259,8 +259,8 @@ def _as_list(value: Any) -> list[Any]:
 
 def _check(study: Study) -> None:
     for name in study.workloads:
-        if workloads.get(name).own and study.recipe:
-            raise UserError(f"recipe: how {name} is trained stands in its file; change it there")
+        if workloads.get(name).own:
+            _check_own(name, study)
     for name in study.engines:
         engines.registry.get(name)
     for text in study.devices:
@@ -288,6 +288,17 @@ def _check(study: Study) -> None:
             raise UserError(f"beside: {unknown('field', key, PublishedRow.__struct_fields__)}")
     if not any(True for _ in configurations(study)):
         raise UserError("exclude: nothing is left to run")
+
+
+def _check_own(name: str, study: Study) -> None:
+    if study.recipe:
+        raise UserError(f"recipe: how {name} is trained stands in its file; change it there")
+    if not own.is_own(study.dataset or ""):
+        other = f", not {study.dataset}" if study.dataset else ""
+        raise UserError(
+            f"{name} trains on data of your own: give --data FILE.npz, or FILE.py:FUNCTION, which "
+            f"may read any other file (in a study `dataset:`){other}"
+        )
 
 
 def _check_pins(study: Study) -> None:
