@@ -532,6 +532,17 @@ def test_what_is_deeper_than_one_level_is_refused(here: Path) -> None:
         own.prepare("my_data.py:load")
 
 
+@pytest.mark.parametrize("names", ["'0': x, '1': x", "0: x, 1: x"])
+def test_a_dictionary_whose_names_are_places_is_not_taken_for_a_list(
+    here: Path, names: str
+) -> None:
+    (here / "my_data.py").write_text(
+        f"import numpy as np\n\ndef load():\n    x = np.zeros(9)\n    return {{{names}}}, x\n"
+    )
+    with pytest.raises(UserError, match=r"^my_data\.py:load: x is a dictionary with the names .*1"):
+        own.prepare("my_data.py:load")
+
+
 def test_other_data_have_another_fingerprint(here: Path) -> None:
     before = own.prepare("my_data.npz").fingerprint
     own._prepared.cache_clear()

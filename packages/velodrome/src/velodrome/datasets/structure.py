@@ -58,10 +58,15 @@ def spread(given: Any, part: str) -> dict[str, Any]:
     A list or tuple is several arrays if it holds some, and one array if it holds numbers.
 
     Raises:
-        UserError: a structure in a structure, or a name that is none.
+        UserError: a structure in a structure, a name that is none, or names that are places.
     """
     if not _several(given):
         return {part: given}
+    if isinstance(given, dict) and given and all(str(name).isdecimal() for name in given):
+        raise UserError(
+            f"{part} is a dictionary with the names {', '.join(map(repr, given))}, which in a file "
+            "are places in a list; give a list, or other names"
+        )
     items = given.items() if isinstance(given, dict) else enumerate(given)
     arrays = {}
     for name, array in items:
