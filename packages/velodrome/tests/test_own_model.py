@@ -630,11 +630,21 @@ def test_the_ledger_has_the_dtypes_that_the_users_file_has_chosen(here: Path) ->
     assert outcome.ledger.dtype == "bfloat16 (variables float16 and float32)"
 
 
-def rehearsed(here: Path, name: str) -> Outcome:
-    """The model built on JAX and trained for a step."""
+def test_the_ledger_says_that_a_step_ran_eagerly(here: Path) -> None:
+    (here / "my_model.py").write_text(
+        MODEL.replace("return x * self.scale", "return x * float(ops.max(self.scale))")
+    )
+    outcome = rehearsed(here, "my_model.py:build", "mxnet")
+    assert outcome.ledger is not None, outcome.last_lines
+    assert outcome.ledger.compile_mode == "eager"
+    assert "Sequential.train_step runs eagerly: " in "; ".join(outcome.ledger.notes)
+
+
+def rehearsed(here: Path, name: str, backend: str = "jax") -> Outcome:
+    """The model built on a backend and trained for a step."""
     return local.run(
         Job(
-            trial=trial(engine="keras-jax", workload=name, samples=16, batch_size=16),
+            trial=trial(engine=f"keras-{backend}", workload=name, samples=16, batch_size=16),
             graph=Graph((), ()),
             data=own.prepare("my_data.npz"),
             threads=1,
@@ -645,8 +655,8 @@ def rehearsed(here: Path, name: str) -> Outcome:
                 rehearsal=True,
             ),
         ),
-        environment.ensure("jax", "cpu", report=print),
-        variables=engines.registry.get("keras-jax").variables("stock", 1),
+        environment.ensure(backend, "cpu", report=print),
+        variables=engines.registry.get(f"keras-{backend}").variables("stock", 1),
         timeout=300,
         log=here / "log",
         on_event=lambda event: None,

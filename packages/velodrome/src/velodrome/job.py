@@ -151,10 +151,18 @@ class Answered(Event, frozen=True, kw_only=True):
 
 
 class Finished(Event, frozen=True, kw_only=True):
-    """All epochs are done."""
+    """All epochs are done.
+
+    Attributes:
+        memory: that was held.
+        placement: where it ran.
+        ledger: what the engine says of itself now that it has run.
+        waited: as `Engine.waited` gives it.
+    """
 
     memory: Memory
     placement: Placement
+    ledger: Ledger
     waited: float | None = None
 
 

@@ -227,4 +227,4 @@ class Engine(ABC):
 
     @abstractmethod
     def ledger(self) -> Ledger:
-        """How this engine really runs; called once the model is built."""
+        """How this engine really runs; asked once the model is built, and again at the end."""

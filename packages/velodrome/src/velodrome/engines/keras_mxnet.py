@@ -1,10 +1,15 @@
 """Keras on MXNet."""
 
+import logging
+
+import msgspec
+
 from velodrome.devices import Devices
 from velodrome.engines.keras import Keras, share_devices
 from velodrome.engines.mxnet import NO_FLOAT16, MXNet
 from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.job import Job
+from velodrome.record import Ledger
 from velodrome.trial import Settings, Trial
 
 
@@ -35,9 +40,6 @@ class KerasMXNet(Keras):
             return NO_FLOAT16
         return super().unsupported(trial)
 
-    def _compile_mode(self) -> str:
-        return "eager" if self._model.run_eagerly else "MXNet's cached graphs, static_alloc"
-
     def __init__(self, job: Job) -> None:
         import_mxnet()
         super().__init__(job)
@@ -47,6 +49,26 @@ class KerasMXNet(Keras):
             # For as long as the process lives.
             keras.device("gpu:0").__enter__()
         share_devices(job.trial)
+        self._eager: list[str] = []
+        # A filter hears what is logged and leaves it to be shown as it would be.
+        logging.getLogger("keras_mxnet").addFilter(self._hear)
+
+    def _hear(self, record: logging.LogRecord) -> bool:
+        """Keep the backend's word that a step runs eagerly, which it finds at the step's start."""
+        said = record.getMessage()
+        if " runs eagerly" in said and said not in self._eager:
+            self._eager.append(said)
+        return True
+
+    def _compile_mode(self) -> str:
+        if self._model.run_eagerly or any(".train_step runs" in said for said in self._eager):
+            return "eager"
+        return "MXNet's cached graphs, static_alloc"
+
+    def ledger(self) -> Ledger:
+        """As on the others; once a step has run, with why it runs eagerly if it does."""
+        ledger = super().ledger()
+        return msgspec.structs.replace(ledger, notes=(*ledger.notes, *self._eager))
 
 
 ENGINES = (KerasMXNet,)

@@ -71,12 +71,13 @@ def run(
         events, worker.status, timed_out, timeout, last_words, _oom_kills() > oom_kills
     )
     finished = next((event for event in events if isinstance(event, Finished)), None)
+    ledgers = [event.ledger for event in events if isinstance(event, Built | Finished)]
     return Outcome(
         kind=kind,
         reason=reason,
         last_lines=tuple(last_words.splitlines()[-_LAST_LINES:]) if kind else (),
         clocks=_clocks(events, worker, time.monotonic() - begin),
-        ledger=next((event.ledger for event in events if isinstance(event, Built)), None),
+        ledger=ledgers[-1] if ledgers else None,
         epochs=tuple(event.epoch for event in events if isinstance(event, EpochDone)),
         memory=finished.memory if finished else None,
         placement=finished.placement if finished else None,

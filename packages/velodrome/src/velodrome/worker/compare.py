@@ -11,7 +11,7 @@ from velodrome.job import Answered, Comparison, Finished, Job
 from velodrome.record import Memory
 from velodrome.worker import answer, memory, randomness
 from velodrome.worker.placement import placement
-from velodrome.worker.start import Emit, start
+from velodrome.worker.start import Emit, ledger, start
 from velodrome.workloads.graph import Weights
 
 Array = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ def compare(job: Job, emit: Emit) -> None:
     _write(comparison.answer, found, noise, same)
     emit(Answered())
     held = Memory(imported=imported, peak=memory.peak())
-    emit(Finished(memory=held, placement=placement()))
+    emit(Finished(memory=held, placement=placement(), ledger=ledger(engine)))
 
 
 def _passes(job: Job, comparison: Comparison) -> list[_Pass]:

@@ -61,7 +61,7 @@ def look(job: Job, emit: Emit) -> None:
     answer.write(asked, masks=np.array(masks), losses=np.array([found, expected]))
     emit(Answered())
     held = Memory(imported=memory.resident(), peak=memory.peak())
-    emit(Finished(memory=held, placement=placement()))
+    emit(Finished(memory=held, placement=placement(), ledger=engine.ledger()))
 
 
 def _masks(engine: Engine, job: Job, kernel: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:

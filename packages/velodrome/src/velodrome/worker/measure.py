@@ -14,7 +14,7 @@ from velodrome.worker import memory, randomness
 from velodrome.worker.device_memory import DeviceWatch
 from velodrome.worker.energy import Meters
 from velodrome.worker.placement import placement
-from velodrome.worker.start import Emit, Started, start
+from velodrome.worker.start import Emit, Started, ledger, start
 
 
 def measure(job: Job, emit: Emit) -> None:
@@ -36,7 +36,9 @@ def measure(job: Job, emit: Emit) -> None:
     held = Memory(
         imported=started.imported, peak=memory.peak(), devices=watch.found(_told(engine, gpus))
     )
-    emit(Finished(memory=held, placement=placement(), waited=engine.waited()))
+    emit(
+        Finished(memory=held, placement=placement(), ledger=ledger(engine), waited=engine.waited())
+    )
 
 
 def _told(engine: Engine, gpus: tuple[int, ...]) -> dict[int, int]:

@@ -41,4 +41,4 @@ def rehearse(job: Job, emit: Emit) -> None:
     answer.write(job.model.weights, **weights)
     emit(Answered())
     held = Memory(imported=imported, peak=memory.peak())
-    emit(Finished(memory=held, placement=placement()))
+    emit(Finished(memory=held, placement=placement(), ledger=engine.ledger()))

@@ -56,17 +56,17 @@ def start(job: Job, emit: Emit) -> Started:
     engine.load_training(x, y)
     engine.load_validation(*arrays(data.validation))
     engine.set_weights(randomness.initial_weights(job))
-    emit(Built(seconds=time.perf_counter() - begin, ledger=_ledger(engine)))
+    emit(Built(seconds=time.perf_counter() - begin, ledger=ledger(engine)))
     return Started(engine, x, y, count(data.validation.y), imported)
 
 
-def _ledger(engine: Engine) -> Ledger:
+def ledger(engine: Engine) -> Ledger:
     """The engine's own, with the machines of a trial that has several."""
-    ledger, meeting = engine.ledger(), engine.job.meeting
+    own, meeting = engine.ledger(), engine.job.meeting
     if meeting is None:
-        return ledger
+        return own
     note = f"one of {len(meeting.hosts)} machines, at {', '.join(meeting.hosts)}"
-    return msgspec.structs.replace(ledger, notes=(*ledger.notes, note))
+    return msgspec.structs.replace(own, notes=(*own.notes, note))
 
 
 def _check_last_batch(job: Job, samples: int, replicas: int) -> None:
