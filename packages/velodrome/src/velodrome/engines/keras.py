@@ -29,19 +29,21 @@ class Keras(Engine):
 
     Attributes:
         backend: what `KERAS_BACKEND` is set to.
+        bare: the engine of the framework itself.
         mechanism: how several devices share a batch, and normalise it.
         evenly: whether they share rightly only a batch that their number divides.
     """
 
     own_models = True
     backend: ClassVar[str]
+    bare: ClassVar[type[Engine]]
     mechanism: ClassVar[str] = ""
     evenly: ClassVar[bool] = True
 
     @classmethod
     def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
         """The backend's name, and what the framework needs besides."""
-        return {"KERAS_BACKEND": cls.backend}
+        return {"KERAS_BACKEND": cls.backend} | cls.bare.variables(settings, threads)
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)

@@ -8,7 +8,6 @@ from velodrome.engines.jax import Jax, join, multiply_in, share_processor
 from velodrome.engines.keras import Keras, share_devices
 from velodrome.failures import Unsupported
 from velodrome.job import Job
-from velodrome.trial import Settings
 from velodrome.workloads.layers import SelfAttention
 
 
@@ -18,15 +17,11 @@ class KerasJax(Keras):
     name = "keras-jax"
     framework = "jax"
     backend = "jax"
+    bare = Jax
     one_machine = ""
     dtypes = ("float32", "tf32", "bfloat16", "float16")
     summary = "Keras on JAX"
     mechanism = "keras.distribution.DataParallel; batch normalisation synchronised"
-
-    @classmethod
-    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
-        """As for JAX itself."""
-        return super().variables(settings, threads) | Jax.variables(settings, threads)
 
     def __init__(self, job: Job) -> None:
         devices = Devices.parse(job.trial.devices)

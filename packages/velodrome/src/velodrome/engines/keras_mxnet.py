@@ -10,7 +10,7 @@ from velodrome.engines.mxnet import NO_FLOAT16, MXNet
 from velodrome.engines.mxnet_import import import_mxnet
 from velodrome.job import Job
 from velodrome.record import Ledger
-from velodrome.trial import Settings, Trial
+from velodrome.trial import Trial
 
 
 class KerasMXNet(Keras):
@@ -19,6 +19,7 @@ class KerasMXNet(Keras):
     name = "keras-mxnet"
     framework = "mxnet"
     backend = "mxnet"
+    bare = MXNet
     one_machine = (
         "keras_mxnet shares a batch among the contexts of one process; its keras.distribution "
         "knows no other processes"
@@ -27,11 +28,6 @@ class KerasMXNet(Keras):
     mechanism = "keras.distribution.DataParallel, kvstore device; batch normalisation per device"
     # The loss is taken of all parts together.
     evenly = False
-
-    @classmethod
-    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
-        """As for MXNet itself."""
-        return super().variables(settings, threads) | MXNet.variables(settings, threads)
 
     @classmethod
     def unsupported(cls, trial: Trial) -> str | None:

@@ -6,7 +6,6 @@ from typing import Any
 from velodrome.engines.keras import Keras
 from velodrome.engines.tensorflow import TensorFlow, mirrored, prepare_gpus, set_threads
 from velodrome.job import Job
-from velodrome.trial import Settings
 
 
 class KerasTensorFlow(Keras):
@@ -15,6 +14,7 @@ class KerasTensorFlow(Keras):
     name = "keras-tensorflow"
     framework = "tensorflow"
     backend = "tensorflow"
+    bare = TensorFlow
     one_machine = (
         "before it trains, Keras's fit takes the mean of a first batch by strategy.reduce, and "
         "MultiWorkerMirroredStrategy refuses to, of inputs and labels together (Keras 3.15.1, "
@@ -23,11 +23,6 @@ class KerasTensorFlow(Keras):
     dtypes = ("float32", "tf32", "bfloat16", "float16")
     summary = "Keras on TensorFlow"
     mechanism = "MirroredStrategy; batch normalisation per device"
-
-    @classmethod
-    def variables(cls, settings: Settings, threads: int) -> dict[str, str]:
-        """As for TensorFlow itself."""
-        return super().variables(settings, threads) | TensorFlow.variables(settings, threads)
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)

@@ -1,7 +1,7 @@
 """Keras on PyTorch."""
 
 from velodrome.engines.keras import Keras
-from velodrome.engines.torch import allow_tf32
+from velodrome.engines.torch import Torch, allow_tf32
 from velodrome.failures import Unsupported
 from velodrome.job import Job
 from velodrome.workloads.layers import AveragePool
@@ -13,6 +13,7 @@ class KerasTorch(Keras):
     name = "keras-torch"
     framework = "torch"
     backend = "torch"
+    bare = Torch
     one_device = (
         "Keras shares a batch by keras.distribution (JAX) or MirroredStrategy (TensorFlow); on "
         "PyTorch its fit calls the model itself, not a DistributedDataParallel around it"
