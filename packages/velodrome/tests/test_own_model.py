@@ -242,6 +242,13 @@ def compiled():
     model = keras.Model([x, z], {"amount": layers.Dense(1)(both), "kind": layers.Dense(1)(both)})
     model.compile("sgd", LOSS)
     return model
+
+
+def alone():
+    x, z = keras.Input((4,)), keras.Input((2,))
+    model = keras.Model([x, z], layers.Dense(1)(layers.Concatenate()([x, z])))
+    model.compile("sgd", "mse")
+    return model
 """
 
 
@@ -322,6 +329,29 @@ def test_labels_that_are_no_class_of_one_of_several_outputs_are_refused(here: Pa
     own._prepared.cache_clear()
     assert rehearsed(here, name).reason.startswith(
         "the labels of kind run from 0 to 4 and the model has 3 outputs for them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "labels"),
+    [
+        ("compiled", "amount, kind", "0, 1, 2"),
+        ("compiled", "amount, kind", "one array"),
+        ("alone", "one array", "0, 1"),
+        ("alone", "one array", "amount"),
+    ],
+)
+def test_labels_in_another_form_than_outputs_are_refused(
+    here: Path, function: str, given: str, labels: str
+) -> None:
+    name = several(here, function, ("y/amount", "y/kind"), "'mse'")
+    with np.load("my_data.npz") as data:
+        inputs = {each: data[each] for each in data.files if each.startswith("x/")}
+        names = ["y"] if labels == "one array" else [f"y/{each}" for each in labels.split(", ")]
+        np.savez("my_data.npz", **inputs, **dict.fromkeys(names, data["y/amount"]))
+    own._prepared.cache_clear()
+    assert rehearsed(here, name).reason == (
+        f"the model gives {given} and the labels are {labels}: give both in the same form"
     )
 
 

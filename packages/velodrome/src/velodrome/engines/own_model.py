@@ -87,8 +87,8 @@ class OwnModel(Keras):
         What a training step of the model's own makes of labels is its own affair.
 
         Raises:
-            UserError: labels go by name, and an output that has a loss has none; or labels are no
-                classes of the output that they belong to.
+            UserError: labels go by name, and an output that has a loss has none; there are more
+                or fewer than outputs, or no classes of the output that they belong to.
         """
         import keras
 
@@ -103,13 +103,18 @@ class OwnModel(Keras):
         out, data = self._called(self._model), self.job.data
         names = _output_names(self._model, out)
         losses = _by_output(names, given)
-        if isinstance(self._probe.y, dict) and (isinstance(given, dict) or isinstance(out, dict)):
-            wanted = [name for name, loss in losses.items() if loss is not None]
-            if not set(wanted) <= set(data.labels):
-                raise UserError(
-                    f"the model is compiled with a loss for {', '.join(wanted)} and the labels are "
-                    f"{', '.join(data.labels)}: give both the same names"
-                )
+        wanted = [name for name, loss in losses.items() if loss is not None]
+        by_name, alone = isinstance(self._probe.y, dict), not isinstance(out, dict | list | tuple)
+        if by_name and not alone and not set(wanted) <= set(data.labels):
+            raise UserError(
+                f"the model is compiled with a loss for {', '.join(wanted)} and the labels are "
+                f"{', '.join(data.labels)}: give both the same names"
+            )
+        if (by_name and alone) or not len(wanted) <= len(data.labels) <= len(names):
+            raise UserError(
+                f"the model gives {'one array' if alone else ', '.join(names)} and the labels are "
+                f"{', '.join(data.labels) or 'one array'}: give both in the same form"
+            )
         outputs = _by_output(names, out)
         labels = _by_output(names, rebuilt({each: each for each in data.labels}))
         ranges = dict(zip(data.labels, data.ranges, strict=True))
