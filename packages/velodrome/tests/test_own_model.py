@@ -332,6 +332,24 @@ def test_labels_that_are_no_class_of_one_of_several_outputs_are_refused(here: Pa
     )
 
 
+def test_words_beyond_an_embedding_are_refused(here: Path) -> None:
+    (here / "my_model.py").write_text(
+        "import keras\n"
+        "from keras import layers\n\n"
+        "def build():\n"
+        "    x, z = keras.Input((4,), name='x'), keras.Input((6,), dtype='int32', name='words')\n"
+        "    means = layers.GlobalAveragePooling1D()(layers.Embedding(5, 2, name='table')(z))\n"
+        "    return keras.Model([x, z], layers.Dense(3)(layers.Concatenate()([x, means])))\n"
+    )
+    words = np.zeros((120, 6), np.int32)
+    words[-1, -1] = 5  # of all samples one, of which a rehearsal trains on few
+    np.savez("my_data.npz", **{"x/words": words, "x/x": np.ones((120, 4)), "y": words[:, 0]})
+    assert rehearsed(here, "my_model.py:build").reason == (
+        "x/words runs from 0 to 5 and the Embedding 'table' has 5 rows: give numbers from 0 to 4, "
+        "or it more rows"
+    )
+
+
 @pytest.mark.parametrize(
     ("function", "given", "labels"),
     [

@@ -77,7 +77,8 @@ class PreparedData(msgspec.Struct, frozen=True):
         note: what must be said with any result measured on it; may be empty.
         inputs: names of the arrays of a sample, as `structure` has them.
         labels: names of the arrays of its label.
-        ranges: of each of these the least and the greatest value; empty but of the user's own.
+        ranges: least and greatest value of each array of both, by its path (`x/title`); empty but
+            of the user's own.
     """
 
     name: str
@@ -92,7 +93,7 @@ class PreparedData(msgspec.Struct, frozen=True):
     note: str = ""
     inputs: tuple[str, ...] = ONE
     labels: tuple[str, ...] = ONE
-    ranges: tuple[tuple[float, float], ...] = ()
+    ranges: dict[str, tuple[float, float]] = {}
 
 
 class Split(NamedTuple):

@@ -85,10 +85,7 @@ def _prepared(name: str) -> PreparedData:
         validation=count(data.validation.y),
         inputs=tuple(named(x)),
         labels=tuple(named(y)),
-        ranges=tuple(
-            (float(min(map(np.min, each))), float(max(map(np.max, each))))
-            for each in zip(*(named(split.y).values() for split in data), strict=True)
-        ),
+        ranges=_ranges(data),
         note=note,
     )
     try:
@@ -96,6 +93,17 @@ def _prepared(name: str) -> PreparedData:
             return keep(data, prepared)
     except OSError as error:
         raise UserError(f"{name} cannot be kept in the cache: {error}") from error
+
+
+def _ranges(data: Data) -> dict[str, tuple[float, float]]:
+    return {
+        path(part, name): (
+            float(min(array.min(), other.min())),
+            float(max(array.max(), other.max())),
+        )
+        for part, one, validated in zip("xy", data.train, data.validation, strict=True)
+        for (name, array), other in zip(named(one).items(), named(validated).values(), strict=True)
+    }
 
 
 def _read(name: str) -> Arrays:
@@ -185,8 +193,6 @@ def _check_counts(samples: dict[str, int], name: str) -> None:
                 f"{name}: {first} has {expected} samples and {each} {number}; "
                 f"give as many of both{hint if listed else ''}"
             )
-    if not expected:
-        raise UserError(f"{name}: {first} is empty")
 
 
 def _check_same(found: dict[str, Arrays], train: str, test: str, name: str) -> None:
@@ -206,12 +212,14 @@ def _numbers(array: NDArray[Any], what: str) -> NDArray[Any]:
     """In float32 or int32, as every backend takes them."""
     if array.ndim < 1:
         raise UserError(f"{what} is a single value; its first axis must count the samples")
+    if not array.size:
+        raise UserError(f"{what} is empty")
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise UserError(f"{what} holds values that are not finite; remove or replace them")
         return array.astype(np.float32)
     if array.dtype.kind in "iub":
-        if array.size and array.dtype.itemsize > 2:
+        if array.dtype.itemsize > 2:
             least, most = np.iinfo(np.int32).min, np.iinfo(np.int32).max
             if array.min() < least or array.max() > most:
                 raise UserError(f"{what} holds whole numbers beyond 32 bits")

@@ -7,7 +7,7 @@ import numpy as np
 
 from velodrome import datasets, user_code
 from velodrome.datasets.own import are_classes
-from velodrome.datasets.structure import Array, Structure, mapped, named, rebuilt
+from velodrome.datasets.structure import Array, Structure, mapped, named, path, rebuilt
 from velodrome.engines.base import Order, Totals
 from velodrome.engines.keras import Keras
 from velodrome.engines.keras_jax import KerasJax
@@ -69,8 +69,10 @@ class OwnModel(Keras):
             raise UserError(
                 f"{self._reference} gave a {type(model).__name__}; it must give a keras.Model"
             )
+        self._check_words(model)
         # Builds what is not built; and a Sequential model keeps silent on a layer that cannot run.
         self._called(model)
+        self._check_words(model)
         if not self.job.dropout:
             _still(model)
         return model
@@ -102,7 +104,7 @@ class OwnModel(Keras):
             return
         out, data = self._called(self._model), self.job.data
         names = _output_names(self._model, out)
-        losses = _by_output(names, given)
+        losses = _by_name(names, given)
         wanted = [name for name, loss in losses.items() if loss is not None]
         by_name, alone = isinstance(self._probe.y, dict), not isinstance(out, dict | list | tuple)
         if by_name and not alone and not set(wanted) <= set(data.labels):
@@ -115,13 +117,40 @@ class OwnModel(Keras):
                 f"the model gives {'one array' if alone else ', '.join(names)} and the labels are "
                 f"{', '.join(data.labels) or 'one array'}: give both in the same form"
             )
-        outputs = _by_output(names, out)
-        labels = _by_output(names, rebuilt({each: each for each in data.labels}))
-        ranges = dict(zip(data.labels, data.ranges, strict=True))
+        outputs = _by_name(names, out)
+        labels = _by_name(names, rebuilt({each: each for each in data.labels}))
         for name, loss in losses.items():
             if name in outputs and name in labels:
                 of = f" of {name}" if len(outputs) > 1 else ""
-                _check_classes(of, loss, outputs[name], *ranges[labels[name]])
+                _check_classes(of, loss, outputs[name], *data.ranges[path("y", labels[name])])
+
+    def _check_words(self, model: Any) -> None:
+        """What an input gives straight to an embedding must be rows of it.
+
+        Of others JAX makes NaN, MXNet trains on, and TensorFlow and PyTorch stop. A model that is
+        not built tells its inputs only once it is called.
+
+        Raises:
+            UserError: it is not.
+        """
+        from keras import layers
+
+        inputs: list[Any] = getattr(model, "inputs", None) or []
+        names = [each.name for each in inputs]
+        given = _by_name(names, rebuilt({each: path("x", each) for each in self.job.data.inputs}))
+        for layer in model._flatten_layers():
+            if type(layer) is not layers.Embedding:
+                continue
+            for name, one in zip(names, inputs, strict=True):
+                if one is not getattr(layer, "input", None) or name not in given:
+                    continue
+                least, most = self.job.data.ranges[given[name]]
+                if not 0 <= least <= most < layer.input_dim:
+                    raise UserError(
+                        f"{given[name]} runs from {least:.10g} to {most:.10g} and the Embedding "
+                        f"'{layer.name}' has {layer.input_dim} rows: give numbers from 0 to "
+                        f"{layer.input_dim - 1}, or it more rows"
+                    )
 
     def _compile(self, model: Any) -> None:
         """With Adam, and the loss that labels and output suggest, of each output if several."""
@@ -306,8 +335,8 @@ def _output_names(model: Any, outputs: Any) -> list[str]:
     return getattr(model, "output_names", None) or [str(each) for each in range(number)]
 
 
-def _by_output(names: list[str], given: Any) -> dict[str, Any]:
-    """What is given for outputs by their names, in their order, or for all of them, by name."""
+def _by_name(names: list[str], given: Any) -> dict[str, Any]:
+    """What is given by these names, in their order, or for all of them, by name."""
     match given:
         case dict():
             return given
