@@ -403,6 +403,23 @@ def test_an_error_in_the_data_function_is_the_users(here: Path, body: str, words
         own.prepare("my_data.py:load")
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("x, x, x", "gave a tuple of 3; it must give (x, y), "),
+        ("x, ['cat'] * 9", "y holds text; give numbers (of classes, numpy.unique("),
+        ("x, None", "y holds Python objects (None, text or "),
+    ],
+)
+def test_what_a_data_function_gives_is_named(here: Path, given: str, words: str) -> None:
+    (here / "my_data.py").write_text(
+        f"import numpy as np\n\ndef load():\n    x = np.zeros(9)\n    return {given}\n"
+    )
+    with pytest.raises(UserError) as refused:
+        own.prepare("my_data.py:load")
+    assert words in str(refused.value)
+
+
 def test_a_model_whose_file_leaves_is_an_error_at_its_line(here: Path) -> None:
     (here / "my_model.py").write_text("import sys\n\nsys.exit('no data here')\n")
     outcome = rehearsed(here, "my_model.py:build")

@@ -57,7 +57,8 @@ def _parts(given: Any) -> dict[str, Any]:
             return dict(zip(_PAIR, (x, y), strict=True))
         case (_, _, _, _):
             return dict(zip(_QUADRUPLE, given, strict=True))
-    raise UserError(f"{sys.argv[1]} gave a {type(given).__name__}; it must give {FORMS}")
+    number = f" of {len(given)}" if isinstance(given, list | tuple) else ""
+    raise UserError(f"{sys.argv[1]} gave a {type(given).__name__}{number}; it must give {FORMS}")
 
 
 if __name__ == "__main__":

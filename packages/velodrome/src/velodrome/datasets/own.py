@@ -142,8 +142,8 @@ def _npz(path: Path, name: str) -> Arrays:
     except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         if "Object arrays" in str(error):
             raise UserError(
-                f"{name}: {each} holds Python objects (of uneven lengths, perhaps); "
-                "give numbers of one dtype"
+                f"{name}: {each} holds Python objects (None, text or arrays of "
+                "uneven lengths, perhaps); give numbers of one dtype"
             ) from None
         raise UserError(f"{name} is no .npz file of arrays: {error}") from None
     return arrays
@@ -224,6 +224,10 @@ def _numbers(array: NDArray[Any], what: str) -> NDArray[Any]:
             if array.min() < least or array.max() > most:
                 raise UserError(f"{what} holds whole numbers beyond 32 bits")
         return array.astype(np.int32)
+    if array.dtype.kind in "US":
+        raise UserError(
+            f"{what} holds text; give numbers (of classes, numpy.unique(..., return_inverse=True))"
+        )
     raise UserError(f"{what} is of dtype {array.dtype}; give numbers")
 
 
