@@ -332,6 +332,25 @@ def test_labels_that_are_no_class_of_one_of_several_outputs_are_refused(here: Pa
     )
 
 
+def test_a_training_step_for_another_backend_is_unsupported(here: Path) -> None:
+    (here / "my_model.py").write_text(
+        "import keras\n\n"
+        "class Mine(keras.Sequential):\n"
+        "    def train_step(self, data):\n"
+        "        return super().train_step(data)\n\n"
+        "def build():\n"
+        "    model = Mine([keras.Input((4,)), keras.layers.Dense(3)])\n"
+        "    model.compile('sgd')\n"
+        "    return model\n"
+    )
+    outcome = rehearsed(here, "my_model.py:build")
+    assert (outcome.kind, outcome.reason) == (
+        "unsupported",
+        "the model's own train_step takes (self, data), and Keras on this backend calls it with "
+        "(self, state, data)",
+    )
+
+
 def test_words_beyond_an_embedding_are_refused(here: Path) -> None:
     (here / "my_model.py").write_text(
         "import keras\n"

@@ -1,5 +1,6 @@
 """A user's own Keras model on each of Keras's backends: trained as its file says."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,7 @@ class OwnModel(Keras):
             raise UserError(
                 f"{self._reference} gave a {type(model).__name__}; it must give a keras.Model"
             )
+        _check_step(model)
         self._check_words(model)
         # Builds what is not built; and a Sequential model keeps silent on a layer that cannot run.
         self._called(model)
@@ -302,6 +304,25 @@ def _still(model: Any) -> None:
             )
         for name in rates:
             setattr(layer, name, 0.0)
+
+
+def _check_step(model: Any) -> None:
+    """A training step of the model's own is called as this backend of Keras calls its own.
+
+    Raises:
+        Unsupported: it takes other arguments.
+    """
+    import keras
+
+    own = inspect.signature(type(model).train_step)
+    given = inspect.signature(keras.Model.train_step).parameters
+    try:
+        own.bind(*given)
+    except TypeError:
+        raise Unsupported(
+            f"the model's own train_step takes ({', '.join(own.parameters)}), and Keras on this "
+            f"backend calls it with ({', '.join(given)})"
+        ) from None
 
 
 def _paired(model: Any, outputs: Any, y: Structure) -> dict[str, tuple[Array, Array]]:
