@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from processes import running
+from processes import of_this_test, running
 from test_runner import Silent
 from velodrome import executors, report, runner, store
 from velodrome.environment import Environment
@@ -189,26 +188,21 @@ def in_background() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("in_background")
+@pytest.mark.usefixtures("in_background", "mxnet_environment")
 @pytest.mark.parametrize(
     ("name", "library"), [("local", "velodrome"), ("submitit-local", "submitit"), ("ray", "ray")]
 )
-def test_no_trial_outlives_a_run_that_is_stopped(
-    mxnet_environment: Environment, tmp_path: Path, name: str, library: str
-) -> None:
+def test_no_trial_outlives_a_run_that_is_stopped(tmp_path: Path, name: str, library: str) -> None:
     pytest.importorskip(library, reason=f"{library} is not installed")
     found: list[psutil.Process] = []
 
     class Stopping(Silent):
         def event(self, job: Job, event: AnyEvent) -> None:
             if isinstance(event, EpochDone):
-                workers = running("velodrome.worker", psutil.process_iter())
-                mine = running(str(mxnet_environment.python), workers)
-                found.extend(process for process in mine if process.create_time() > begin)
+                found.extend(running("velodrome.worker", of_this_test()))
                 raise KeyboardInterrupt
 
     study = msgspec.structs.replace(STUDY, batch_sizes=(32,), epochs=(5000,), repeats=1)
-    begin = time.time()
     with pytest.raises(KeyboardInterrupt):
         runner.run(study, tmp_path / "run", Stopping(), executor=executors.named(name, None))
     assert found
