@@ -77,7 +77,7 @@ def test_tuples_of_arrays_are_several_and_lists_of_numbers_one() -> None:
         ({"a": {"b": np.zeros(3)}}, "^x/a is a dict of arrays"),
         ([np.zeros(3), [np.zeros(3), np.zeros(3)]], "^x/1 is a list of arrays"),
         ([(np.zeros(3), np.zeros(3))], "^x/0 is a tuple of arrays"),
-        ({1: np.zeros(3)}, "an array named 1; a name is a text"),
+        ({0.5: np.zeros(3)}, "an array named 0.5; a name is a text"),
         ({"": np.zeros(3)}, "an array named ''"),
     ],
 )
