@@ -669,14 +669,15 @@ def test_a_study_names_a_model_without_reading_it() -> None:
     assert workloads.get("nowhere/my model.py:build").own
     with pytest.raises(UserError, match="names no function"):
         study.load("my_model.py")
+    with pytest.raises(UserError, match=r"a Keras model of your own is FILE\.py:FUNCTION$"):
+        study.load("my_model:build")
     with pytest.raises(UserError, match="stands in its file"):
         study.load("my_model.py:build", {"recipe": {"momentum": [0.9]}})
 
 
 @pytest.mark.parametrize("given", [None, "my_data.csv", "mnist"])
 def test_data_of_another_kind_are_refused_with_what_is_accepted(given: str | None) -> None:
-    words = f", not {given}" if given else ""
-    with pytest.raises(UserError, match=rf"give --data FILE\.npz, or FILE\.py:.*`\){words}$"):
+    with pytest.raises(UserError, match=r"of your own: give --data FILE\.npz, or FILE\.py:FUNC"):
         study.load("my_model.py:build", {"dataset": given})
 
 

@@ -128,7 +128,11 @@ def load(target: str, changes: Mapping[str, Any] | None = None) -> Study:
         names = target.split(",")
         for name in names:
             if not user_code.is_reference(name) and name not in workloads.registry.all():
-                raise unknown("workload or study", name, [*workloads.registry.all(), *bundled()])
+                known = [*workloads.registry.all(), *bundled()]
+                raise UserError(
+                    f"{unknown('workload or study', name, known)}; a Keras model of your own is "
+                    "FILE.py:FUNCTION"
+                )
         own = all(map(user_code.is_reference, names))
         raw: Any = {"name": _name(names), "workloads": names, "engines": _at_hand(own)}
         if own:
@@ -294,10 +298,9 @@ def _check_own(name: str, study: Study) -> None:
     if study.recipe:
         raise UserError(f"recipe: how {name} is trained stands in its file; change it there")
     if not own.is_own(study.dataset or ""):
-        other = f", not {study.dataset}" if study.dataset else ""
         raise UserError(
             f"{name} trains on data of your own: give --data FILE.npz, or FILE.py:FUNCTION, which "
-            f"may read any other file (in a study `dataset:`){other}"
+            "may read any other file (in a study `dataset:`)"
         )
 
 
