@@ -705,6 +705,13 @@ def test_the_message_is_what_the_user_wrote() -> None:
     assert user_code.message(ValueError(of_a_graph)) == "ValueError: Received a label value of 6"
 
 
+def test_a_tensor_that_is_read_under_jax_is_told_at_its_line(here: Path) -> None:
+    changed = "return x * self.scale if float(ops.max(x)) else x"
+    (here / "my_model.py").write_text(MODEL.replace("return x * self.scale", changed))
+    reason = rehearsed(here, "my_model.py:build").reason
+    assert reason.startswith("my_model.py:13: ConcretizationTypeError: Abstract tracer value")
+
+
 def test_the_ledger_has_the_dtypes_that_the_users_file_has_chosen(here: Path) -> None:
     policy = "def build():\n    keras.config.set_dtype_policy('mixed_bfloat16')\n"
     changed = MODEL.replace("def build():\n", policy)

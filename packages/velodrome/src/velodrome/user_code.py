@@ -146,6 +146,16 @@ def place(error: BaseException, path: Path) -> str | None:
     return None
 
 
+def original(error: BaseException) -> BaseException:
+    """The user's error, where another came of telling it again.
+
+    Keras makes an error anew with its own text; JAX's take a tracer, so that making one fails.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    making = frames and isinstance(frames[-1].f_locals.get("self"), BaseException)
+    return original(error.__context__) if making and error.__context__ else error
+
+
 def message(error: BaseException) -> str:
     """What an error says, in one line, without what Keras wraps around it."""
     # A KeyError's own text is a repr, in which nothing of Keras's would be found.

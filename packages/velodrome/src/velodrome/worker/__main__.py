@@ -82,6 +82,7 @@ def _task(job: Job) -> Callable[[Job, Emit], None]:
 
 def _told(error: BaseException, job: Job) -> tuple[FailureKind, str]:
     """Kind and reason of a failure; of one in the user's own file, with its line."""
+    error = user_code.original(error)
     kind, reason = failures.of_exception(error, limited=job.memory_limit is not None)
     if isinstance(error, UserError):
         return kind, str(error)
