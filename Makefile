@@ -25,9 +25,9 @@ test: test-velodrome test-backend
 test-velodrome: $(VENV)/developing
 	$(BIN)/python -m pytest -rs $(VELODROME)/tests
 
-# Our own tests, and a sample of Keras's.
+# Our own tests, and a sample of Keras's; processes with one thread each do not wait for cores.
 test-backend: .venv-mxnet/developing
-	.venv-mxnet/bin/python -m pytest $(BACKEND)/tests
+	OMP_NUM_THREADS=1 .venv-mxnet/bin/python -m pytest -n 2 $(BACKEND)/tests
 	.venv-mxnet/bin/python $(BACKEND)/conformance/run.py --quick
 
 # The backend's tests with another release of Keras: make test-keras KERAS=3.12.4

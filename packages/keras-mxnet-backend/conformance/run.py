@@ -11,7 +11,8 @@ not pass has to stand in `excluded_tests.txt` with the reason.
     python run.py --record             in an environment with PyTorch: the yardstick
 
 It runs part after part and counts, or records, each when it ends: one that is cut off loses one
-part, and memory that a part took is free for the next.
+part, and memory that a part took is free for the next. The quick sample is small enough to be one
+part, which saves starting Keras anew a dozen times.
 """
 
 import argparse
@@ -81,12 +82,12 @@ def within(name, part):
     return name == part or name.startswith((part + "/", part + "::"))
 
 
-def run(backend, part, processes, timeout, eager=False):
-    """Run a part of the tests in a process of its own.
+def run(backend, together, processes, timeout, eager=False):
+    """Run parts of the tests in processes of their own.
 
     Args:
         backend: Keras's name of the backend.
-        part: a folder, file or test, relative to `keras/src`.
+        together: folders, files or tests, relative to `keras/src`.
         processes: how many to run in.
         timeout: seconds a test may take.
         eager: whether MXNet's cached graphs are left out.
@@ -116,7 +117,7 @@ def run(backend, part, processes, timeout, eager=False):
             "-c", str(HERE / "pytest.ini"), "--rootdir", str(source), "-q", "--tb=short",
             "--timeout", str(timeout), "-n", str(processes), "--dist", "worksteal",
             "-o", "python_files=*_test.py",
-            str(source / part),
+            *(str(source / part) for part in together),
         ]  # fmt: skip
         process = subprocess.run(command, env=environment, cwd=folder, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
@@ -195,25 +196,29 @@ def main():
     yardstick, passed, excluded = set(), set(), set()
     if not options.record:
         print(f"{'':<40}{'yardstick':>8}{'passed':>8}{'share':>9}")
-    for part in parts(_QUICK if options.quick else options.targets):
-        results, log = run(backend, part, options.processes, options.timeout, options.eager)
+    found = parts(_QUICK if options.quick else options.targets)
+    for together in [found] if options.quick else [[part] for part in found]:
+        results, log = run(backend, together, options.processes, options.timeout, options.eager)
         if options.log:
             with options.log.open("a", encoding="utf-8") as file:
                 file.write(log)
-        passing = {name for name, outcome in results.items() if outcome == "passed"}
         if not results and "no tests ran" not in log:
-            sys.exit(f"The tests of {part} did not run:\n{log[-3000:]}")
-        if options.record:
-            record(part, passing)
-            continue
+            sys.exit(f"The tests of {', '.join(together)} did not run:\n{log[-3000:]}")
+        passing = {name for name, outcome in results.items() if outcome == "passed"}
         lacking = {name for name, outcome in results.items() if outcome == "lacking"}
-        if lacking:
-            print(f"{part}: {len(lacking)} left out, for want of TensorFlow or PyTorch")
-        wanted = {name for name in read_yardstick() if within(name, part)} - lacking
-        count(part, wanted, passing)
-        yardstick |= wanted
-        passed |= passing
-        excluded |= {name for name in read_excluded() if within(name, part)} - lacking
+        for part in together:
+            own = {name for name in passing if within(name, part)}
+            if options.record:
+                record(part, own)
+                continue
+            left_out = {name for name in lacking if within(name, part)}
+            if left_out:
+                print(f"{part}: {len(left_out)} left out, for want of TensorFlow or PyTorch")
+            wanted = {name for name in read_yardstick() if within(name, part)} - lacking
+            count(part, wanted, own)
+            yardstick |= wanted
+            passed |= own
+            excluded |= {name for name in read_excluded() if within(name, part)} - lacking
     if options.record:
         return
     print()
