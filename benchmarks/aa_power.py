@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from velodrome import store
-from velodrome.report.process import results
+from velodrome.report import reading
+from velodrome.report.results import known
 from velodrome.statistics import (
     compare,
     draw_verdicts,
@@ -182,9 +182,7 @@ def table_row(first: object, cells: Iterable[str]) -> None:
 
 def read_pool(path: Path) -> Floats:
     if path.is_dir():
-        return np.array(
-            [one.figures.samples_sec for one in results(store.read(path)) if one.figures]
-        )
+        return known(reading.read([path]).samples_sec)
     try:
         pool = np.asarray(json.loads(path.read_text()), dtype=float)
     except (OSError, ValueError, TypeError) as error:

@@ -1,5 +1,4 @@
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from builders import record, trial
 from velodrome import store
 from velodrome.errors import UserError
 from velodrome.record import decode, encode
-from velodrome.report.process import results
 from velodrome.store import Store
 
 
@@ -89,7 +87,6 @@ def test_failed_trials_run_again_only_when_asked(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from velodrome.report.process import results
 from velodrome.store import Store
 with Store(Path(sys.argv[1])):
     print("held", flush=True)
@@ -113,24 +110,3 @@ def test_a_second_run_on_a_folder_is_refused_until_the_first_is_gone(tmp_path: P
 
 def test_a_record_survives_json() -> None:
     assert decode(encode(record())) == record()
-
-
-def test_epochs_that_were_read_are_what_was_written() -> None:
-    wrote = record(seconds=(3.0, 2.0, 1.0))
-    read = decode(encode(wrote)).epochs
-    assert (read[0], read[-1], read[1:], len(read)) == (
-        wrote.epochs[0],
-        wrote.epochs[2],
-        wrote.epochs[1:],
-        3,
-    )
-    assert [each.train_seconds for each in read] == [3.0, 2.0, 1.0]
-    assert read != wrote.epochs[:2]
-    assert pickle.loads(pickle.dumps(read)) == wrote.epochs
-
-
-def test_epochs_that_are_none_are_refused_with_their_trial(tmp_path: Path) -> None:
-    line = encode(record()).replace(b'"train_seconds":2.0', b'"train_seconds":"long"')
-    (tmp_path / store.RESULTS).write_bytes(line + b"\n")
-    with pytest.raises(UserError, match=rf"trial {record().id} cannot be read: .*train_seconds"):
-        results(store.read(tmp_path))

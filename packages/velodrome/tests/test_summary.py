@@ -10,7 +10,7 @@ from builders import epoch, record, trial
 from velodrome.parity.verdict import Verdict
 from velodrome.record import Clocks, DeviceMemory, Memory, Record, Site
 from velodrome.report import summary, table
-from velodrome.report.process import results
+from velodrome.report.results import results
 from velodrome.report.summary import Group
 
 
@@ -19,15 +19,13 @@ def groups(records: Sequence[Record], target: float | None = None) -> list[Group
 
 
 def epoch_time(one: Record) -> float:
-    ((_, figures),) = results([one])
-    assert figures is not None
-    return figures.time
+    (time,) = results([one]).time
+    return float(time)
 
 
 def samples_per_second(one: Record) -> float:
-    ((_, figures),) = results([one])
-    assert figures is not None
-    return figures.samples_sec
+    (speed,) = results([one]).samples_sec
+    return float(speed)
 
 
 seconds = st.floats(1e-3, 1e4)
@@ -131,10 +129,10 @@ def test_results_of_older_code_are_superseded_not_mixed(changed: str) -> None:
         (group,) = groups(records)
         (row,) = group.rows
         assert row.trial in [each.trial for each in new]
-        assert row.records == tuple(new)
+        assert list(row.runs.records) == new
         assert row.time == 1.0
         assert "left out: 5 older results of other code" in summary.notes(group)[0]
-        assert [each.record for each in summary.latest(results(records))] == new
+        assert list(summary.latest(results(records)).records) == new
     assert not any("left out" in note for note in summary.notes(groups(new)[0]))
 
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from velodrome import environment, runner, store
+from velodrome import environment, runner
 from velodrome.executors.base import Executor
 from velodrome.parity import check
 from velodrome.report import summary
-from velodrome.report.process import results
+from velodrome.report.process import Floats
+from velodrome.report.reading import read
 from velodrome.report.summary import Group
 from velodrome.runner import Observer
 from velodrome.statistics import Comparison, compare, half_width, repeats_to_add
@@ -36,12 +37,12 @@ def run(
     wanted = study.precision
     if wanted is None:
         return
-    while more := further_repeats(study, summary.groups(results(store.read(folder)))):
+    while more := further_repeats(study, summary.groups(read([folder]))):
         repeats = study.repeats + more
         observer.note(f"intervals wider than {wanted:.1%}: going on to {repeats} repeats")
         study = msgspec.structs.replace(study, repeats=repeats)
         runner.run(study, folder, observer, executor=executor)
-    widest = _widest(summary.groups(results(store.read(folder))))
+    widest = _widest(summary.groups(read([folder])))
     reached = "reached" if widest <= wanted else "not reached"
     observer.note(
         f"precision of {wanted:.1%} {reached} after {study.repeats} repeats: "
@@ -68,10 +69,8 @@ def further_repeats(study: Study, groups: list[Group]) -> int:
     return min(wanted, study.max_repeats - study.repeats)
 
 
-def _values(group: Group) -> dict[str, list[float]]:
-    return {
-        row.label: [one.samples_sec for one in row.processes] for row in group.rows if row.processes
-    }
+def _values(group: Group) -> dict[str, Floats]:
+    return {row.label: row.done.samples_sec for row in group.rows if row.done}
 
 
 def _comparisons(group: Group) -> list[Comparison]:

@@ -3,9 +3,7 @@
 Times are in seconds, memory in bytes, accuracies between 0 and 1.
 """
 
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import msgspec
 
@@ -223,7 +221,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str = ""
     ledger: Ledger | None = None
     clocks: Clocks | None = None
-    epochs: Sequence[Epoch] = ()
+    epochs: tuple[Epoch, ...] = ()
     memory: Memory | None = None
     placement: Placement | None = None
     waited: float | None = None
@@ -232,123 +230,24 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     failure: Failure | None = None
 
 
-class Epochs(Sequence[Epoch]):
-    """The epochs of a record that was read, still in their JSON.
-
-    They are decoded each time that they are looked at: of a hundred thousand records that are
-    most of the memory, and few are looked at twice.
-
-    Raises:
-        msgspec.DecodeError: when looked at, if they are no epochs.
-    """
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: msgspec.Raw) -> None:
-        self._text = text
-
-    @overload
-    def __getitem__(self, at: int) -> Epoch: ...
-    @overload
-    def __getitem__(self, at: slice) -> tuple[Epoch, ...]: ...
-    def __getitem__(self, at: int | slice) -> Epoch | tuple[Epoch, ...]:
-        return _epochs(self._text)[at]
-
-    def __len__(self) -> int:
-        return len(self[:])
-
-    def __iter__(self) -> Iterator[Epoch]:
-        return iter(self[:])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self[:] == tuple(other)
-
-    __hash__ = None  # type: ignore[assignment]  # as of the list it stands for
-
-    def __reduce__(self) -> tuple[type[tuple[Epoch, ...]], tuple[tuple[Epoch, ...]]]:
-        return tuple, (self[:],)
-
-
-_epochs = msgspec.json.Decoder(tuple[Epoch, ...]).decode
-
-
 def encode(record: Record) -> bytes:
     """The record as one line of JSON, without the newline."""
-    return msgspec.json.encode(record, enc_hook=_as_they_are)
+    return msgspec.json.encode(record)
 
 
-def _as_they_are(epochs: Epochs) -> msgspec.Raw:
-    return epochs._text
-
-
-def decode(line: bytes) -> Record:
+def decode(line: bytes | memoryview) -> Record:
     """Read a line, of this form or an earlier one.
 
     Raises:
         msgspec.DecodeError: the line is not a record (`ValidationError` among them).
     """
     try:
-        (record,) = decode_all(line)
+        return _decode(line)
     except msgspec.ValidationError:
-        (record,) = decode_all(msgspec.json.encode(_upgrade(msgspec.json.decode(line))))
-    return record
+        return _decode(msgspec.json.encode(_upgrade(msgspec.json.decode(line))))
 
 
-def decode_all(lines: bytes | memoryview) -> list[Record]:
-    """Read many lines of this form at once; what is the same in several, they share in memory.
-
-    Their epochs stay in the lines until they are looked at.
-
-    Raises:
-        msgspec.DecodeError: a line is none, or of an earlier form.
-    """
-    return [
-        Record(
-            **dict(zip(_OWN, _own(line), strict=True)),
-            environment=_environments[bytes(line.environment)],
-            machine=_machines[bytes(line.machine)],
-            site=_sites[bytes(line.site)],
-            ledger=_ledgers[bytes(line.ledger)],
-            epochs=Epochs(line.epochs),
-        )
-        for line in _line_decoder.decode_lines(lines)
-    ]
-
-
-class _Shared(dict[bytes, Any]):
-    """Values by their JSON, each decoded once: a hundred thousand records name few machines."""
-
-    def __init__(self, kind: Any) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
-
-    def __missing__(self, text: bytes) -> Any:
-        value = self[text] = self._decode(text)
-        return value
-
-
-_environments = _Shared(dict[str, str])
-_machines = _Shared(Machine)
-_sites = _Shared(Site)
-_ledgers = _Shared(Ledger | None)
-
-_SHARED = ("environment", "machine", "site", "ledger")
-_LEFT = {"epochs": b"[]"} | dict.fromkeys(_SHARED, b"null")
-"""What a line may lack, and what it then has: these are not decoded with it."""
-_OWN = tuple(name for name in Record.__struct_fields__ if name not in _LEFT)
-_own = attrgetter(*_OWN)
-_line_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-    msgspec.defstruct(
-        "_Line",
-        [
-            (field.name, msgspec.Raw, msgspec.Raw(_LEFT[field.name]))
-            if field.name in _LEFT
-            else (field.name, field.type, field.default)
-            for field in msgspec.structs.fields(Record)
-        ],
-        kw_only=True,
-        gc=False,
-    )
-)
+_decode = msgspec.json.Decoder(Record).decode
 
 
 def _upgrade(raw: Any) -> Any:

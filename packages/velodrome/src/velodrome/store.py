@@ -4,10 +4,8 @@ import fcntl
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 import msgspec
 
@@ -20,8 +18,8 @@ STUDY = "study.yaml"
 MACHINE = "machine.json"
 _LOCK = ".lock"
 
-# Bytes of results that are read at a time: they and what is made of them stay in the cache.
-_PIECE = 2**20
+Content = bytes | mmap.mmap
+"""Lines of results."""
 
 
 def read(folder: Path) -> list[Record]:
@@ -32,57 +30,47 @@ def read(folder: Path) -> list[Record]:
     Raises:
         UserError: there is no such folder, or a line in it is no record.
     """
-    return [record for batch in batches(folder) for record in batch]
+    lines = content(folder)
+    return [
+        decoded(line, folder, number)
+        for number, line in enumerate(lines[: whole(lines)].splitlines(), 1)
+    ]
 
 
-def batches(folder: Path) -> Iterator[list[Record]]:
-    """The same, some hundred at a time, for those who need not keep them all.
+def content(folder: Path) -> Content:
+    """A run folder's results, without a copy of them.
 
     Raises:
-        UserError: as `read` does, the missing folder at once.
+        UserError: there is no such folder.
     """
     path = folder / RESULTS
     try:
         with path.open("rb") as file:
-            content = _mapped(file)
+            # An empty file cannot be mapped.
+            empty = os.fstat(file.fileno()).st_size == 0
+            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError:
         raise UserError(f"no results in {folder} (looked for {path})") from None
-    return _batches(content, path)
 
 
-def _batches(content: bytes | mmap.mmap, path: Path) -> Iterator[list[Record]]:
-    lines, begin, whole = memoryview(content), 0, _whole(content)
-    while begin < whole:
-        end = content.find(b"\n", begin + _PIECE) + 1 or whole
-        try:
-            yield records.decode_all(lines[begin:end])
-        except msgspec.DecodeError:
-            # A line is of an earlier form, or none at all: one by one, to say which.
-            first = content[:begin].count(b"\n") + 1
-            some = content[begin:end].splitlines()
-            yield [_decoded(line, path, number) for number, line in enumerate(some, first)]
-        begin = end
-
-
-def _mapped(file: BinaryIO) -> bytes | mmap.mmap:
-    """The file's content without a copy of it; an empty file cannot be mapped."""
-    empty = os.fstat(file.fileno()).st_size == 0
-    return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _decoded(line: bytes, path: Path, number: int) -> Record:
-    try:
-        return records.decode(line)
-    except msgspec.DecodeError as error:
-        raise UserError(f"{path}, line {number}: not a record: {error}") from None
-
-
-def _whole(content: bytes | mmap.mmap) -> int:
+def whole(lines: Content) -> int:
     """Length of the content up to and with its last whole line.
 
     A record is written with its newline in one go, so a line without one was cut off.
     """
-    return content.rfind(b"\n") + 1
+    return lines.rfind(b"\n") + 1
+
+
+def decoded(line: bytes, folder: Path, number: int) -> Record:
+    """A line of a run folder's results, of this form or an earlier one.
+
+    Raises:
+        UserError: it is no record.
+    """
+    try:
+        return records.decode(line)
+    except msgspec.DecodeError as error:
+        raise UserError(f"{folder / RESULTS}, line {number}: not a record: {error}") from None
 
 
 class Store:
@@ -118,11 +106,11 @@ class Store:
         path = self.folder / RESULTS
         if not path.exists():
             return False
-        content = path.read_bytes()
-        whole = _whole(content)
-        if whole == len(content):
+        lines = content(self.folder)
+        kept = whole(lines)
+        if kept == len(lines):
             return False
-        os.truncate(path, whole)
+        os.truncate(path, kept)
         return True
 
     def attempts(self, trial: str) -> int:

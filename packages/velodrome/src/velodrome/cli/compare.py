@@ -58,12 +58,7 @@ def command(
 
 
 def _read(folder: Path) -> "Run":
-    from velodrome import store
-    from velodrome.garbage import no_collection
     from velodrome.parity.verdict import known
-    from velodrome.report import compare
-    from velodrome.report.process import results
+    from velodrome.report import compare, reading
 
-    with no_collection():
-        measured = (result for batch in store.batches(folder) for result in results(batch))
-        return compare.run(measured, known([folder]))
+    return compare.run(reading.read([folder]), known([folder]))

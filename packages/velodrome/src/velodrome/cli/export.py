@@ -26,14 +26,13 @@ def command(
     tensorboard: Annotated[Path | None, typer.Option(help="TensorBoard's log folder.")] = None,
 ) -> None:
     """Read the folders' results and write each form asked for."""
-    from velodrome import store
     from velodrome.errors import UserError
     from velodrome.exports import mlflow as to_mlflow
     from velodrome.exports import parquet
     from velodrome.exports import tensorboard as to_tensorboard
     from velodrome.exports.text import written
     from velodrome.parity.verdict import known
-    from velodrome.report.process import results
+    from velodrome.report.reading import read
 
     if (format, mlflow, tensorboard) == (None, None, None):
         raise UserError("nothing to export to: give --format, --mlflow or --tensorboard")
@@ -41,7 +40,7 @@ def command(
         raise UserError("--out is the file of a --format: give one")
     if format == "parquet" and out is None:
         raise UserError("parquet is no text: name its file with --out")
-    found = results(record for folder in folders for record in store.read(folder))
+    found = read(folders)
     if format == "parquet" and out is not None:
         parquet.write(found, out)
     elif format is not None and format != "parquet":

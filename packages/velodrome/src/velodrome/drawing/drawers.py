@@ -18,14 +18,17 @@ class Drawers:
     Made before there is anything to draw, they load matplotlib and its fonts meanwhile. Use them
     as a context manager: at its end every file is written.
 
+    Attributes:
+        pool: the processes, for other work of the report while there is nothing to draw.
+
     Raises:
         OSError: at the end, a file cannot be written.
     """
 
     def __init__(self) -> None:
         number = min(max(usable_threads() - 1, 1), _MOST)
-        self._pool = helpers(number)
-        self._begun: list[Future[None]] = [self._pool.submit(_load) for _ in range(number)]
+        self.pool = helpers(number)
+        self._begun: list[Future[None]] = [self.pool.submit(_load) for _ in range(number)]
 
     def draw(self, chart: Chart, folder: Path, name: str) -> list[Path]:
         """Begin to draw a chart as SVG and as PNG.
@@ -35,14 +38,14 @@ class Drawers:
         """
         folder.mkdir(parents=True, exist_ok=True)
         both = [folder / f"{name}.svg", folder / f"{name}.png"]
-        self._begun.append(self._pool.submit(_write, chart, *both))
+        self._begun.append(self.pool.submit(_write, chart, *both))
         return both
 
     def __enter__(self) -> "Drawers":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        self.pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
         if kind is None:
             for each in self._begun:
                 each.result()

@@ -1,5 +1,6 @@
 """What trackers of experiments are told of a trial: its name, parameters and curves; pure."""
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from velodrome.record import Record
-from velodrome.report.process import Result
+from velodrome.report.results import Results
 
 _CURVES = (
     "loss",
@@ -63,10 +64,12 @@ def points(record: Record) -> Iterator[Point]:
         yield Point("samples_sec", epoch.samples / epoch.train_seconds, number, now)
 
 
-def final(result: Result) -> dict[str, float]:
-    """The figures of the trial as a whole; none if it did not come to its end."""
-    figures = {name: getattr(result.figures, name, None) for name in _FINAL}
-    return {f"trial.{name}": float(each) for name, each in figures.items() if each is not None}
+def final(results: Results, number: int) -> dict[str, float]:
+    """The figures of a trial as a whole; none if it did not come to its end."""
+    if results.status[number] != "ok":
+        return {}
+    figures = {f"trial.{name}": float(getattr(results, name)[number]) for name in _FINAL}
+    return {name: each for name, each in figures.items() if not math.isnan(each)}
 
 
 def began(record: Record) -> float:

@@ -1,18 +1,18 @@
 """Results in MLflow: a run a trial, its metrics an epoch."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from velodrome.errors import UserError
 from velodrome.exports import curves
 from velodrome.extras import extra
-from velodrome.report.process import Result
+from velodrome.record import Record
+from velodrome.report.results import Results
 
 _AT_ONCE = 1000  # metrics that MLflow takes in one request
 _KEY = "velodrome.trial"
 
 
-def log(results: Iterable[Result], uri: str, experiment: str) -> int:
+def log(results: Results, uri: str, experiment: str) -> int:
     """Log every trial that is not in the experiment yet.
 
     Args:
@@ -28,23 +28,24 @@ def log(results: Iterable[Result], uri: str, experiment: str) -> int:
     """
     mlflow = extra("mlflow", "mlflow")
     try:
-        return _log_all(mlflow.MlflowClient(tracking_uri=uri), list(results), experiment)
+        return _log_all(mlflow.MlflowClient(tracking_uri=uri), results, experiment)
     except mlflow.MlflowException as error:
         raise UserError(f"MLflow at {uri}: {error.message}") from None
 
 
-def _log_all(client: Any, results: list[Result], experiment: str) -> int:
+def _log_all(client: Any, results: Results, experiment: str) -> int:
     found = client.get_experiment_by_name(experiment)
     place = found.experiment_id if found else client.create_experiment(experiment)
     known = _known(client, place)
-    new = [each for each in results if _key(each) not in known]
-    for each in new:
-        _log(client, place, each)
+    keys = map(_key, results.id, results.attempt)
+    new = [number for number, key in enumerate(keys) if key not in known]
+    for number in new:
+        _log(client, place, results.records[number], curves.final(results, number))
     return len(new)
 
 
-def _key(result: Result) -> str:
-    return f"{result.record.id}-{result.record.attempt}"
+def _key(trial: str, attempt: int) -> str:
+    return f"{trial}-{attempt}"
 
 
 def _known(client: Any, experiment: str) -> set[str]:
@@ -58,15 +59,14 @@ def _known(client: Any, experiment: str) -> set[str]:
             return known
 
 
-def _log(client: Any, experiment: str, result: Result) -> None:
+def _log(client: Any, experiment: str, record: Record, final: dict[str, float]) -> None:
     entities = extra("mlflow.entities", "mlflow")
-    record = result.record
     run = client.create_run(
         experiment,
         start_time=_milliseconds(curves.began(record)),
         run_name=curves.title(record),
         tags={
-            _KEY: _key(result),
+            _KEY: _key(record.id, record.attempt),
             "status": record.status,
             "reason": record.failure.reason if record.failure else "",
             "machine": record.machine.cpu,
@@ -81,12 +81,11 @@ def _log(client: Any, experiment: str, result: Result) -> None:
         for point in curves.points(record)
     ]
     metrics += [
-        entities.Metric(name, value, end, len(record.epochs))
-        for name, value in curves.final(result).items()
+        entities.Metric(name, value, end, len(record.epochs)) for name, value in final.items()
     ]
     for start in range(0, len(metrics), _AT_ONCE):
         client.log_batch(run, metrics=metrics[start : start + _AT_ONCE])
-    client.set_terminated(run, "FINISHED" if result.figures else "FAILED", end)
+    client.set_terminated(run, "FINISHED" if record.status == "ok" else "FAILED", end)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,12 +1,11 @@
 """Results as Parquet: a row a trial, the columns of `results.csv` with types."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from velodrome.extras import extra
 from velodrome.report import results_csv
-from velodrome.report.process import Result
+from velodrome.report.results import Results
 
 # Fixed, so that files of several runs can be read together, whatever was left empty in one.
 _TEXT = {
@@ -20,7 +19,7 @@ _WHOLE = {
 _TRUTH = {"settled"}
 
 
-def write(results: Sequence[Result], path: Path) -> None:
+def write(results: Results, path: Path) -> None:
     """Write every result, failures too; what was not measured is null.
 
     Raises:

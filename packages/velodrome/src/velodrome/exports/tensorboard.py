@@ -1,14 +1,13 @@
 """Results in TensorBoard: a folder of event files a trial, a step an epoch."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from velodrome.exports import curves
 from velodrome.extras import extra
-from velodrome.report.process import Result
+from velodrome.report.results import Results
 
 
-def log(results: Iterable[Result], folder: Path) -> int:
+def log(results: Results, folder: Path) -> int:
     """Write the curves of every trial that is not in the folder yet.
 
     Args:
@@ -23,13 +22,13 @@ def log(results: Iterable[Result], folder: Path) -> int:
     """
     writer = extra("tensorboard.summary.writer.event_file_writer", "tensorboard")
     new = [
-        (result, place)
-        for result in results
-        if result.record.epochs and not (place := folder / curves.title(result.record)).exists()
+        (record, place)
+        for record in results.records
+        if record.epochs and not (place := folder / curves.title(record)).exists()
     ]
-    for result, place in new:
+    for record, place in new:
         file = writer.EventFileWriter(str(place))
-        for point in curves.points(result.record):
+        for point in curves.points(record):
             file.add_event(_event(point))
         file.close()
     return len(new)

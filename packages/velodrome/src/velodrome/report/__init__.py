@@ -1,6 +1,7 @@
 """What a run folder tells: the table on the terminal, and the files beside the results."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,6 @@ from rich.console import Console
 
 from velodrome import store, yaml
 from velodrome.drawing.drawers import Drawers
-from velodrome.garbage import no_collection
 from velodrome.parity.verdict import keep, known
 from velodrome.parity.verdict import read as read_verdicts
 from velodrome.registry import unknown
@@ -19,12 +19,13 @@ from velodrome.report import (
     findings,
     markdown,
     page,
+    reading,
     rerun,
     results_csv,
     steadiness,
     summary,
 )
-from velodrome.report.process import Result, results
+from velodrome.report.results import Results
 from velodrome.report.table import Ranking
 
 PAGE = "report.html"
@@ -81,7 +82,7 @@ def _show(groups: Sequence[summary.Group], out: Path) -> int:
         screen.print(Ranking(group))
     screen.print(summary.answer(groups), soft_wrap=True)
     rows = [row for group in groups for row in group.rows]
-    drifts = steadiness.drifts(record for row in rows for record in row.records)
+    drifts = steadiness.drifts(groups)
     for machine, drift in drifts.items():
         if drift and not drift.steady:
             whose = f"{machine.cpu}, {machine.cores} cores: " if len(drifts) > 1 else ""
@@ -114,9 +115,9 @@ def written(
     Figures are still being drawn meanwhile: at the end of the context all files are there.
     """
     for folder in folders:
-        store.batches(folder)  # Before anything is begun, a folder without results is refused.
-    with no_collection(), Drawers() as drawers:
-        measured, groups, by_engine = read(folders, selection)
+        store.content(folder)  # Before anything is begun, a folder without results is refused.
+    with Drawers() as drawers:
+        measured, groups, by_engine = read(folders, selection, drawers.pool)
         charts, drawn = [], []
         for name, chart in figures.named(by_engine):
             charts.append(chart)
@@ -144,9 +145,14 @@ def _keep_verdicts(groups: Sequence[summary.Group], out: Path) -> None:
 
 
 def read(
-    folders: Sequence[Path], selection: Selection
-) -> tuple[list[Result], list[summary.Group], list[summary.Group]]:
+    folders: Sequence[Path], selection: Selection, pool: Executor | None = None
+) -> tuple[Results, list[summary.Group], list[summary.Group]]:
     """The results selected, their ranking, and the ranking of the engines.
+
+    Args:
+        folders: one run folder or several.
+        selection: which results, and how they are put together.
+        pool: processes that help to read.
 
     Raises:
         UserError: a folder holds no results, or nothing has the values wanted.
@@ -154,16 +160,7 @@ def read(
     target = selection.target
     if target is None:
         target = next((found for folder in folders if (found := _target(folder))), None)
-    # Each batch while it is in the processor's cache.
-    measured = [
-        result
-        for folder in folders
-        for batch in store.batches(folder)
-        for result in results(batch, target)
-    ]
-    if len(folders) > 1:
-        # Of the same trial in two runs, the newest counts.
-        measured.sort(key=lambda result: result.record.started)
+    measured = reading.read(folders, target, pool)
     for field, values in selection.only.items():
         measured = _only(measured, field, values)
     verdicts = known(folders)
@@ -173,15 +170,13 @@ def read(
     return measured, summary.groups(measured, target, selection.by, verdicts), by_engine
 
 
-def _only(measured: list[Result], field: str, values: Sequence[str]) -> list[Result]:
-    def value(result: Result) -> str:
-        return str(getattr(result.record.trial, field))
-
-    known = set(map(value, measured))
+def _only(measured: Results, field: str, values: Sequence[str]) -> Results:
+    own = [str(getattr(each.trial, field)) for each in measured.commons]
+    known = {str(getattr(each.trial, field)) for each in measured.used()}
     for wanted in values:
         if wanted not in known:
             raise unknown(field.replace("_", " "), wanted, known)
-    return [result for result in measured if value(result) in values]
+    return measured.having(each in values for each in own)
 
 
 def _target(folder: Path) -> float | None:

@@ -3,6 +3,7 @@
 from functools import cache
 
 from velodrome import workloads
+from velodrome.report.results import known
 from velodrome.report.summary import Row
 from velodrome.workloads import operations
 
@@ -12,11 +13,11 @@ def share_of_ceiling(row: Row) -> float | None:
 
     None where the ceiling was not measured or the workload's graph is no longer what it was.
     """
-    ceilings = [record.ceiling for record in row.done if record.ceiling]
+    ceilings = known(row.done.ceiling)
     found = _operations(row.trial.workload, row.trial.graph)
-    if not ceilings or row.samples_sec is None or found is None:
+    if not len(ceilings) or row.samples_sec is None or found is None:
         return None
-    return found * row.samples_sec / max(ceilings)
+    return float(found * row.samples_sec / ceilings.max())
 
 
 @cache

@@ -7,12 +7,11 @@ import msgspec
 
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, find, flag
-from velodrome.record import Ledger, Record
-from velodrome.report.process import Result
-from velodrome.report.summary import Configured, Repeats, configuration, repeats
+from velodrome.report.results import Results
+from velodrome.report.summary import Configured, Repeats, configuration, middle, repeats
 from velodrome.report.words import differing, words
 from velodrome.report.words import line as line_of
-from velodrome.statistics import Comparison, compare, least_processes, median
+from velodrome.statistics import Comparison, compare, least_processes
 from velodrome.trial import Trial
 
 
@@ -88,44 +87,36 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...]
 
 
-def run(measured: Iterable[Result], verdicts: Sequence[Verdict] = ()) -> Run:
-    """What the results of a run are compared by; of each no more is kept than that.
+def run(results: Results, verdicts: Sequence[Verdict] = ()) -> Run:
+    """What the results of a run are compared by.
 
     Args:
-        measured: the run's results.
+        results: the run's.
         verdicts: on the engines' parity.
     """
-    versions: dict[str, dict[str, str]] = {}
+    found = repeats(results)
+    sides = [_side(key, each, results.take(each.numbers), verdicts) for key, each in found.items()]
+    ledgers = [(each.trial.engine, each.ledger) for each in results.used()]
+    return Run(
+        sides=tuple(sorted(sides, key=_order)),
+        machines=frozenset(machine for _, _, machine in found),
+        versions={engine: ledger.versions for engine, ledger in ledgers if ledger},
+    )
 
-    def kept() -> Iterator[tuple[Record, _Kept]]:
-        for record, figures in measured:
-            if record.ledger:
-                versions[record.trial.engine] = record.ledger.versions
-            yield record, (figures.samples_sec if figures else None, record.ledger)
-
-    found = repeats(kept())
-    sides = [_side(key, each, verdicts) for key, each in found.items()]
-    machines = frozenset(machine for _, _, machine in found)
-    return Run(sides=tuple(sorted(sides, key=_order)), machines=machines, versions=versions)
-
-
-_Kept = tuple[float | None, Ledger | None]
-"""Samples/s, and how it ran; most records share their ledger with others."""
 
 _WAYS = ("compile_mode", "threads", "memory_format", "data_path", "determinism")
 _way = attrgetter(*_WAYS)
 
 
-def _side(key: Configured, found: Repeats[_Kept], verdicts: Sequence[Verdict]) -> Side:
-    done = [(speed, ledger) for speed, ledger in found.newest if speed is not None]
-    speeds = tuple(speed for speed, _ in done)
-    ledgers = [ledger for _, ledger in done]
+def _side(key: Configured, found: Repeats, runs: Results, verdicts: Sequence[Verdict]) -> Side:
+    done = runs.take(runs.ok)
+    ledgers = [each.ledger for each in done.used()]
     return Side(
         trial=found.trial,
         pins=key[1],
         machine=key[2],
-        speeds=speeds,
-        speed=median(speeds) if speeds else None,
+        speeds=tuple(done.samples_sec.tolist()),
+        speed=middle(done.samples_sec),
         dtypes=frozenset(ledger.dtype if ledger else "unknown" for ledger in ledgers),
         ways=frozenset(_way(ledger) for ledger in ledgers if ledger),
         flag=flag(find(verdicts, found.trial)),

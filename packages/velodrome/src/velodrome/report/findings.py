@@ -13,6 +13,8 @@ import msgspec
 from velodrome import workloads
 from velodrome.devices import Devices
 from velodrome.machine import Machine
+from velodrome.report.process import Floats
+from velodrome.report.results import known
 from velodrome.report.summary import Group, Row, configuration
 from velodrome.statistics import LEVEL, Comparison, compare, least_processes, median
 from velodrome.trial import Trial
@@ -251,10 +253,10 @@ def _throughput(row: Row) -> float:
     return row.samples_sec or 0.0
 
 
-def _values(kind: Kind, row: Row) -> list[float]:
+def _values(kind: Kind, row: Row) -> Floats:
     if kind == "memory":
-        return [float(one.peak_memory) for one in row.processes if one.peak_memory]
-    return [one.samples_sec for one in row.processes]
+        return known(row.done.peak_memory)
+    return row.done.samples_sec
 
 
 def _finding(pair: _Pair, family: int) -> Finding:

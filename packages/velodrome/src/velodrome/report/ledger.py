@@ -63,9 +63,9 @@ def markdown(groups: Sequence[Group]) -> str:
 def _distinct(row: Row) -> list[Ledger]:
     """Every way in which the row's runs ran, that of the last run last."""
     found: list[Ledger] = []
-    for record in reversed(row.records):
-        if record.ledger is not None and record.ledger not in found:
-            found.append(record.ledger)
+    for each in reversed(row.runs.used()):
+        if each.ledger is not None and each.ledger not in found:
+            found.append(each.ledger)
     return found[::-1]
 
 

@@ -50,8 +50,7 @@ def write(
 
 def machines(groups: Sequence[Group]) -> list[str]:
     """What it was measured on and how steady that was, a paragraph a machine."""
-    rows = [row for group in groups for row in group.rows]
-    drifts = steadiness.drifts(record for row in rows for record in row.records)
+    drifts = steadiness.drifts(groups)
     metered = {group.machine for group in groups if any(row.joules for row in group.rows)}
     return [_machine(machine, drift, machine in metered) for machine, drift in drifts.items()]
 

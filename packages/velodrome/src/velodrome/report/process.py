@@ -1,21 +1,24 @@
-"""What one process tells: the figures of a record that came to its end; pure."""
+"""What one process tells: the figures of trials that came to their end; pure."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from velodrome.errors import UserError
-from velodrome.record import Epoch, Record
-from velodrome.statistics import SteadyState, median, steady_states, time_to_accuracy
+from velodrome.record import Epoch
+from velodrome.statistics import steady_states, time_to_accuracy
+
+Floats = NDArray[np.float64]
+Objects = NDArray[np.object_]
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The figures of one process. Seconds, bytes and joules; None where not measured.
+class Figures(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The figures of processes, an array a figure: seconds and joules; NaN where not measured.
 
     Attributes:
         time: training an epoch: the median over settled epochs, validation excluded.
@@ -23,152 +26,135 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         samples_sec: trained samples over `time`.
         trained: training all epochs, warm-up too.
         evaluated: all validation passes.
-        unsettled: why the epochs had not settled; empty if they had.
-        accuracy: on the validation data after the last epoch; None where it is not told.
-        setup: import, build, first step, and what warm-up epochs took beyond settled ones.
+        warm_up: what the epochs before the settled ones took beyond as many settled ones.
+        accuracy: on the validation data after the last epoch.
+        loss: mean over the last epoch's training.
+        validation_loss: on the validation data after the last epoch.
+        last_time: training the last epoch.
+        last_validation: the validation pass after it.
         to_target: training up to the end of the first epoch that reaches the target.
-        peak_memory: largest resident size of the process tree.
-        own_memory: that less what the interpreter held with the framework loaded.
         joules: to train an epoch, over all meters: the median over settled epochs.
-        last: the last epoch.
+        unsettled: why the epochs had not settled, a text; empty if they had.
     """
 
-    time: float
-    time_with_validation: float
-    samples_sec: float
-    trained: float
-    evaluated: float
-    unsettled: str
-    accuracy: float | None
-    setup: float | None
-    to_target: float | None
-    peak_memory: int | None
-    own_memory: int | None
-    joules: float | None
-    last: Epoch
+    time: Floats
+    time_with_validation: Floats
+    samples_sec: Floats
+    trained: Floats
+    evaluated: Floats
+    warm_up: Floats
+    accuracy: Floats
+    loss: Floats
+    validation_loss: Floats
+    last_time: Floats
+    last_validation: Floats
+    to_target: Floats
+    joules: Floats
+    unsettled: Objects
 
 
-class Result(NamedTuple):
-    """A record, and its figures if it came to its end."""
-
-    record: Record
-    figures: Process | None
+Processes = Sequence[Sequence[Epoch]]
+"""The epochs of each of some processes."""
 
 
-def results(records: Iterable[Record], target: float | None = None) -> list[Result]:
-    """Records with their figures, in the order given.
+def figures(processes: Processes, target: float | None = None) -> Figures:
+    """The figures of processes, in the order given.
 
     Args:
-        records: of any status.
+        processes: each with one epoch or more.
         target: validation accuracy whose time is wanted.
+
+    Raises:
+        ValueError: one has no epochs, or a time that is not above zero.
     """
-    results = [Result(record, None) for record in records]
-    alike: dict[int, list[_Run]] = {}
-    for number, (record, _) in enumerate(results):
-        if record.status == "ok":
-            run = _Run(number, record, _epochs(record))
-            alike.setdefault(len(run.epochs), []).append(run)
-    for runs in alike.values():
-        for run, figures in zip(runs, _processes(runs, target), strict=True):
-            results[run.number] = Result(run.record, figures)
-    return results
+    lengths = np.fromiter(map(len, processes), int)
+    alike = [np.nonzero(lengths == length)[0] for length in np.unique(lengths)]
+    found = [_alike([processes[one] for one in numbers.tolist()], target) for numbers in alike]
+    order = np.argsort(np.concatenate([_NONE, *alike]))
+    columns: dict[str, Any] = {
+        name: np.concatenate([_NONE, *(getattr(each, name) for each in found)])[order]
+        for name in Figures.__struct_fields__
+    }
+    return Figures(**columns)
 
 
-class _Run(NamedTuple):
-    """A record that came to its end, its place among the others, and its epochs."""
-
-    number: int
-    record: Record
-    epochs: Sequence[Epoch]
+_NONE = np.array([])
 
 
-def _epochs(record: Record) -> Sequence[Epoch]:
-    """All of them, decoded once."""
-    try:
-        return record.epochs[:]
-    except msgspec.DecodeError as error:
-        raise UserError(f"the record of trial {record.id} cannot be read: {error}") from None
-
-
-def _processes(runs: list[_Run], target: float | None) -> list[Process]:
-    """Of processes that came to their end after the same number of epochs."""
-    training = _by_process("train_seconds", runs)
-    evaluation = _by_process("validation_seconds", runs)
+def _alike(processes: Processes, target: float | None) -> Figures:
+    """Of processes with the same number of epochs."""
+    training = _by_process(attrgetter("train_seconds"), processes)
+    evaluation = _by_process(attrgetter("validation_seconds"), processes)
     steady = steady_states(training)
-    columns = zip(
-        runs,
-        steady,
-        _settled_medians(training + evaluation, steady),
-        training.sum(axis=1).tolist(),
-        evaluation.sum(axis=1).tolist(),
-        strict=True,
+    before = np.arange(training.shape[1]) < steady.first[:, np.newaxis]
+    samples, accuracy, loss, validation_loss = columns(
+        [epochs[-1] for epochs in processes],
+        "samples", "validation_accuracy", "loss", "validation_loss",
+    )  # fmt: skip
+    return Figures(
+        time=steady.median,
+        time_with_validation=_settled_medians(training + evaluation, steady.first),
+        samples_sec=samples / steady.median,
+        trained=training.sum(axis=1),
+        evaluated=evaluation.sum(axis=1),
+        warm_up=np.maximum((training * before).sum(axis=1) - steady.first * steady.median, 0.0),
+        accuracy=accuracy,
+        loss=loss,
+        validation_loss=validation_loss,
+        last_time=training[:, -1],
+        last_validation=evaluation[:, -1],
+        to_target=_to_target(processes, target),
+        joules=_joules(_by_process(_spent, processes), before),
+        unsettled=np.array(steady.reasons, object),
     )
-    return [_process(*each, target) for each in columns]
 
 
-def _by_process(figure: str, runs: list[_Run]) -> NDArray[np.float64]:
+def columns(parts: Sequence[object | None], *names: str) -> Floats:
+    """Two attributes or more of each part, (names, parts); NaN where one is None, or the part."""
+    read, nothing = attrgetter(*names), (None,) * len(names)
+    rows = [nothing if each is None else read(each) for each in parts]
+    return np.array(rows, float).reshape(len(parts), len(names)).T
+
+
+def _by_process(figure: Callable[[Epoch], float], processes: Processes) -> Floats:
     """A figure of every epoch, shape (processes, epochs)."""
-    epochs = chain.from_iterable(run.epochs for run in runs)
-    values = np.fromiter(map(attrgetter(figure), epochs), float)
-    return values.reshape(len(runs), -1)
+    values = np.fromiter(map(figure, chain.from_iterable(processes)), float)
+    return values.reshape(len(processes), -1)
 
 
-def _settled_medians(seconds: NDArray[np.float64], steady: list[SteadyState]) -> list[float]:
-    """The median over the settled epochs of each process; `seconds`: (processes, epochs)."""
-    first = np.array([each.first for each in steady])
+def _settled_medians(seconds: Floats, first: NDArray[np.int64]) -> Floats:
+    """The median of each process from its `first` epoch on; `seconds`: (processes, epochs)."""
     medians = np.empty(len(seconds))
     for start in np.unique(first):
         medians[first == start] = np.median(seconds[first == start, start:], axis=1)
-    found: list[float] = medians.tolist()
+    return medians
+
+
+def _to_target(processes: Processes, target: float | None) -> Floats:
+    if target is None:
+        return np.full(len(processes), np.nan)
+    found = [
+        time_to_accuracy(
+            [epoch.train_seconds for epoch in epochs],
+            [epoch.validation_accuracy for epoch in epochs],
+            target,
+        )
+        for epochs in processes
+    ]
+    return np.array(found, float)
+
+
+def _spent(epoch: Epoch) -> float:
+    return sum(epoch.joules.values()) if epoch.joules else math.nan
+
+
+def _joules(spent: Floats, before: NDArray[np.bool_]) -> Floats:
+    """Medians over the settled epochs of each process; both: (processes, epochs)."""
+    found = np.full(len(spent), np.nan)
+    settled = np.where(before, np.nan, spent)
+    (metered,) = np.nonzero(~np.isnan(settled).all(axis=1))
+    found[metered] = np.nanmedian(settled[metered], axis=1)
     return found
-
-
-def _process(
-    run: _Run,
-    steady: SteadyState,
-    time_with_validation: float,
-    trained: float,
-    evaluated: float,
-    target: float | None,
-) -> Process:
-    _, record, epochs = run
-    memory = record.memory
-    return Process(
-        time=steady.median,
-        time_with_validation=time_with_validation,
-        samples_sec=epochs[-1].samples / steady.median,
-        trained=trained,
-        evaluated=evaluated,
-        unsettled=steady.reason,
-        accuracy=epochs[-1].validation_accuracy,
-        setup=_setup(run, steady),
-        to_target=None if target is None else _to_target(epochs, target),
-        peak_memory=memory.peak if memory else None,
-        own_memory=memory.peak - memory.imported if memory else None,
-        joules=_joules(epochs[steady.first :]),
-        last=epochs[-1],
-    )
-
-
-def _setup(run: _Run, steady: SteadyState) -> float | None:
-    clocks = run.record.clocks
-    if (
-        clocks is None
-        or clocks.import_seconds is None
-        or clocks.build_seconds is None
-        or clocks.first_step_seconds is None
-    ):
-        return None
-    start = clocks.import_seconds + clocks.build_seconds + clocks.first_step_seconds
-    if steady.first == 0:
-        return start
-    warm_up = sum(epoch.train_seconds for epoch in run.epochs[: steady.first])
-    return start + max(warm_up - steady.first * steady.median, 0.0)
-
-
-def _to_target(epochs: Sequence[Epoch], target: float) -> float | None:
-    times = [epoch.train_seconds for epoch in epochs]
-    return time_to_accuracy(times, [epoch.validation_accuracy for epoch in epochs], target)
 
 
 def cost(seconds: float | None, price_per_hour: float | None) -> float | None:
@@ -176,8 +162,3 @@ def cost(seconds: float | None, price_per_hour: float | None) -> float | None:
     if seconds is None or price_per_hour is None:
         return None
     return seconds / 3600 * price_per_hour
-
-
-def _joules(settled: Sequence[Epoch]) -> float | None:
-    spent = [sum(epoch.joules.values()) for epoch in settled if epoch.joules]
-    return median(spent) if spent else None

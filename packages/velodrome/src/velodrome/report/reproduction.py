@@ -136,16 +136,16 @@ def _lines(row: PublishedRow, beside: Sequence[Row], study: Study) -> Iterable[L
 
 def _line(line: Line, beside: Row) -> Line:
     line = msgspec.structs.replace(line, trial=beside.trial)
-    if not (done := beside.done):
-        record = beside.failed[-1]
+    if not beside.done:
+        record = beside.failed.records[-1]
         assert record.failure is not None
         return msgspec.structs.replace(line, reason=f"{record.status}: {record.failure.reason}")
-    each = [ours(record, line.row) for record in done]
+    each = [ours(record, line.row) for record in beside.done.records]
     figures = Figures(
         **{name: _median(getattr(one, name) for one in each) for name in Figures.__struct_fields__}
     )
     return msgspec.structs.replace(
-        line, runs=len(done), ours=figures, ratio=_ratio(line.theirs, figures)
+        line, runs=len(beside.done), ours=figures, ratio=_ratio(line.theirs, figures)
     )
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 import msgspec
 
 from velodrome.devices import Devices
-from velodrome.report.summary import Group, Row, configuration
-from velodrome.statistics import Estimate, median, scaling_efficiency
+from velodrome.report.summary import Group, Row, configuration, middle
+from velodrome.statistics import Estimate, scaling_efficiency
 from velodrome.workloads.recipe import Recipe
 
 
@@ -29,7 +29,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
 
 def scalings(groups: Iterable[Group]) -> Iterator[Scaling]:
     """Every row on several devices that was also measured on one of their kind."""
-    rows = [row for group in groups for row in group.rows if row.processes and row.by == "engine"]
+    rows = [row for group in groups for row in group.rows if row.done and row.by == "engine"]
     for many in rows:
         devices = Devices.parse(many.trial.devices).total
         for one in rows:
@@ -42,9 +42,7 @@ def scalings(groups: Iterable[Group]) -> Iterator[Scaling]:
                     one=one,
                     kind="weak" if weak else "strong",
                     efficiency=scaling_efficiency(
-                        [each.samples_sec for each in one.processes],
-                        [each.samples_sec for each in many.processes],
-                        devices=devices,
+                        one.done.samples_sec, many.done.samples_sec, devices=devices
                     ),
                 )
 
@@ -56,7 +54,7 @@ def _alike(many: Row, one: Row) -> bool:
         alone.total == 1
         and alone.kind == on.kind
         and many.pins == one.pins
-        and many.records[0].machine == one.records[0].machine
+        and many.machine == one.machine
         and _rest(many) == _rest(one)
     )
 
@@ -101,7 +99,7 @@ def _line(each: Scaling) -> str:
         if estimate.low is None or estimate.high is None
         else f"{estimate.low:.0%} to {estimate.high:.0%}"
     )
-    waited = [record.waited for record in each.many.done if record.waited is not None]
+    waited = middle(each.many.done.waited)
     cells = (
         trial.workload,
         trial.engine,
@@ -111,6 +109,6 @@ def _line(each: Scaling) -> str:
         f"{speedup:.2f}",
         f"{estimate.value:.0%}",
         interval,
-        f"{median(waited) * 1e3:.1f}" if waited else "",
+        "" if waited is None else f"{waited * 1e3:.1f}",
     )
     return f"| {' | '.join(cells)} |"

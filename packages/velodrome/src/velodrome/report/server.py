@@ -64,7 +64,7 @@ class Runs:
                 figures.charts(by_engine),
                 results_csv.text(measured),
                 version=state,
-                progress=_progress(folder, {result.record.id for result in measured}),
+                progress=_progress(folder, set(measured.id)),
             )
             made = self._pages[str(folder)] = state, text
         return made[1]

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 import msgspec
+import numpy as np
 
 from velodrome.machine import Machine
-from velodrome.record import Record
+from velodrome.report.results import Results, joined, known
+from velodrome.report.summary import Group
 from velodrome.statistics import median
 from velodrome.steadiness import UNSTEADY
 
@@ -33,35 +35,30 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
         return max(abs(self.drift), self.slowest, self.at_start or 0.0) <= UNSTEADY
 
 
-def drifts(records: Iterable[Record]) -> dict[Machine, Drift | None]:
-    """The `drift` of each machine that the records were measured on."""
-    own: dict[Machine, list[Record]] = {}
-    for record in records:
-        own.setdefault(record.machine, []).append(record)
-    return {machine: drift(each) for machine, each in own.items()}
+def drifts(groups: Iterable[Group]) -> dict[Machine, Drift | None]:
+    """The `drift` of each machine that the groups were measured on."""
+    own: dict[Machine, list[Results]] = {}
+    for group in groups:
+        own.setdefault(group.machine, []).extend(row.runs for row in group.rows)
+    return {machine: drift(joined(each)) for machine, each in own.items()}
 
 
-def drift(records: Iterable[Record]) -> Drift | None:
+def drift(runs: Results) -> Drift | None:
     """How the fixed kernel's time changed, trial by trial; None without readings."""
-    timed = [each for each in records if each.steadiness is not None]
-    timed.sort(key=lambda record: record.started)
-    readings = [
-        seconds
-        for record in timed
-        if record.steadiness
-        for seconds in (record.steadiness.before, record.steadiness.after)
-    ]
-    if not readings:
+    timed = runs.take(~np.isnan(runs.before))
+    if not timed:
         return None
-    at_start = [each.steadiness.at_start for each in timed if each.steadiness]
+    timed = timed.take(np.argsort(timed.started, kind="stable"))
+    readings = np.column_stack([timed.before, timed.after]).ravel()
     third = max(len(readings) // 3, 1)
     middle = median(readings)
+    at_start = known(timed.at_start)
     return Drift(
         readings=len(readings),
         seconds=middle,
-        slowest=max(readings) / middle - 1,
+        slowest=float(readings.max()) / middle - 1,
         drift=median(readings[-third:]) / median(readings[:third]) - 1,
-        at_start=max((each for each in at_start if each is not None), default=None),
+        at_start=float(at_start.max()) if len(at_start) else None,
     )
 
 

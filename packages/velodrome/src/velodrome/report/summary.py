@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from operator import attrgetter
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from velodrome import user_code
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, find, flag
-from velodrome.record import Clocks, Record
-from velodrome.report.process import Process, Result
+from velodrome.report.process import Floats
+from velodrome.report.results import Integers, Results, known
 from velodrome.report.words import RECIPE, differing, line, words
 from velodrome.statistics import (
     LEVEL,
@@ -38,13 +38,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         trial: any of the repeats' trials; they differ in nothing else.
+        machine: what they ran on.
         by: the field of the trial in which the rows of a group differ.
         pins: versions asked for in place of the pinned ones, such as `keras==3.14.1`.
-        records: the latest record of each repeat, all of the newest code, data and model.
+        runs: the latest record of each repeat, all of the newest code, data and model.
         done: those that came to their end.
         failed: those that did not.
         superseded: how many older results, of other code, versions, data or model, are left out.
-        processes: the figures of each repeat that came to its end.
         time: training an epoch, validation excluded.
         time_with_validation: training an epoch and validating after it.
         samples_sec: trained samples a second.
@@ -65,13 +65,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     trial: Trial
+    machine: Machine
     by: Axis = "engine"
     pins: str = ""
-    records: tuple[Record, ...]
-    done: tuple[Record, ...] = ()
-    failed: tuple[Record, ...] = ()
+    runs: Results
+    done: Results
+    failed: Results
     superseded: int = 0
-    processes: tuple[Process, ...] = ()
     time: float | None = None
     time_with_validation: float | None = None
     samples_sec: float | None = None
@@ -96,7 +96,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ranked(self) -> bool:
         """Whether it was measured, and no verdict says other than that it is at parity."""
-        return bool(self.processes) and not self.flag
+        return bool(self.done) and not self.flag
 
     @property
     def flag(self) -> str:
@@ -131,73 +131,71 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 Configured = tuple[Trial, str, Machine]
 """What the repeats of a row have in common: the configuration, the pins and the machine."""
 
-Kept = TypeVar("Kept")
-"""What is kept of a record."""
 
-
-class Repeats(msgspec.Struct, Generic[Kept]):
-    """What is kept of one configuration's records.
+class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of one configuration that count.
 
     Attributes:
-        started: when the newest of them was.
-        trial: that of the newest.
-        versions: what is kept of each repeat's last attempt, by environment, graph and data.
+        trial: that of the newest record.
+        numbers: of each repeat the last attempt, by its number in the results.
+        superseded: how many there are of other environments, graphs and data.
     """
 
-    started: str
     trial: Trial
-    versions: dict[tuple[str, str, str], dict[int, Kept]]
-
-    @property
-    def newest(self) -> list[Kept]:
-        """Of the repeats whose environment, graph and data are the newest record's."""
-        return list(self.versions[_version(self.trial)].values())
-
-    @property
-    def superseded(self) -> int:
-        """How many results there are of other environments, graphs and data."""
-        return sum(map(len, self.versions.values())) - len(self.newest)
+    numbers: Integers
+    superseded: int
 
 
-def repeats(kept: Iterable[tuple[Record, Kept]]) -> dict[Configured, Repeats[Kept]]:
+def repeats(results: Results) -> dict[Configured, Repeats]:
     """The repeats of each configuration.
 
     Those of an older environment, graph or data are superseded, not mixed with new ones. Those
     of another machine or of other pinned versions stand beside them.
 
     Args:
-        kept: records, in the order of attempts, and what is kept of each; no record is.
+        results: in the order of attempts.
     """
-    found: dict[Configured, Repeats[Kept]] = {}
-    for record, value in kept:
-        trial = record.trial
-        key = configuration(trial), pins(record), record.machine
-        known = found.get(key)
-        if known is None:
-            known = found[key] = Repeats(record.started, trial, {})
-        elif record.started >= known.started:
-            known.started, known.trial = record.started, trial
-        known.versions.setdefault(_version(trial), {})[trial.repeat] = value
-    return found
+    keys = [
+        ((configuration(each.trial), each.pins, each.machine), _version(each.trial))
+        for each in results.commons
+    ]
+    started = results.started.tolist()
+    newest: dict[Configured, int] = {}
+    last: dict[Configured, dict[tuple[_Version, int], int]] = {}
+    repeated = zip(results.common.tolist(), results.repeat.tolist(), strict=True)
+    for number, (common, repeat) in enumerate(repeated):
+        key, version = keys[common]
+        if started[number] >= started[newest.setdefault(key, number)]:
+            newest[key] = number
+        last.setdefault(key, {})[version, repeat] = number
+    return {key: _counting(results, newest[key], own) for key, own in last.items()}
 
 
-def _version(trial: Trial) -> tuple[str, str, str]:
+_Version = tuple[str, str, str]
+
+
+def _counting(results: Results, newest: int, last: dict[tuple[_Version, int], int]) -> Repeats:
+    trial = results.commons[results.common[newest]].trial
+    numbers = [number for (version, _), number in last.items() if version == _version(trial)]
+    return Repeats(
+        trial=msgspec.structs.replace(trial, repeat=int(results.repeat[newest])),
+        numbers=np.array(numbers, int),
+        superseded=len(last) - len(numbers),
+    )
+
+
+def _version(trial: Trial) -> _Version:
     return trial.environment, trial.graph, trial.data
 
 
-def latest(results: Sequence[Result]) -> list[Result]:
+def latest(results: Results) -> Results:
     """The last attempt at each trial; of trials that differ only in code or data, the newest."""
-    found = repeats((result.record, number) for number, result in enumerate(results))
-    return [results[number] for number in sorted(n for each in found.values() for n in each.newest)]
-
-
-def pins(record: Record) -> str:
-    """Versions that the record's environment was asked for, such as `keras==3.14.1`."""
-    return record.environment.get("pins", "")
+    counting = [each.numbers for each in repeats(results).values()]
+    return results.take(np.sort(np.concatenate(counting))) if counting else results
 
 
 def groups(
-    results: Iterable[Result],
+    results: Results,
     target: float | None = None,
     by: Axis = "engine",
     verdicts: Sequence[Verdict] = (),
@@ -210,11 +208,22 @@ def groups(
         by: what the rows of a group differ in. Workloads bring their own recipes.
         verdicts: on the engines' parity.
     """
-    rows = repeats((result.record, result) for result in results)
     together: dict[tuple[Trial, Machine], list[Row]] = {}
-    for (trial, _, machine), found in rows.items():
+    for (trial, pins, machine), found in repeats(results).items():
         shared = msgspec.structs.replace(trial, **_ALIKE[by])
-        together.setdefault((shared, machine), []).append(_row(found, by, verdicts))
+        runs = results.take(found.numbers)
+        row = Row(
+            trial=found.trial,
+            machine=machine,
+            by=by,
+            pins=pins,
+            runs=runs,
+            done=runs.take(runs.ok),
+            failed=runs.take(~runs.ok),
+            superseded=found.superseded,
+            verdict=find(verdicts, found.trial),
+        )
+        together.setdefault((shared, machine), []).append(_measured(row))
     ranked = [_group(each, machine, target) for (_, machine), each in together.items()]
     return sorted(ranked, key=lambda group: group.rows[0].trial.batch_size)
 
@@ -236,49 +245,41 @@ def configuration(trial: Trial) -> Trial:
     return msgspec.structs.replace(trial, repeat=0, environment="", graph="", data="")
 
 
-def _row(found: Repeats[Result], by: Axis, verdicts: Sequence[Verdict]) -> Row:
-    records = tuple(result.record for result in found.newest)
-    row = Row(
-        trial=found.trial,
-        by=by,
-        pins=pins(records[0]),
-        records=records,
-        done=tuple(record for record in records if record.status == "ok"),
-        failed=tuple(record for record in records if record.status != "ok"),
-        superseded=found.superseded,
-        verdict=find(verdicts, found.trial),
-    )
-    each = tuple(result.figures for result in found.newest if result.figures)
-    if not each:
+def _measured(row: Row) -> Row:
+    """The row with the medians of its runs."""
+    done = row.done
+    if not done:
         return row
-    clocks = [record.clocks for record in row.done if record.clocks]
-    reached = sum(one.to_target is not None for one in each)
+    reached = len(known(done.to_target))
     return msgspec.structs.replace(
         row,
-        processes=each,
-        time=_middle(each, "time"),
-        time_with_validation=_middle(each, "time_with_validation"),
-        samples_sec=_middle(each, "samples_sec"),
-        accuracy=_middle(each, "accuracy"),
-        setup=_middle(each, "setup"),
-        import_seconds=_middle(clocks, "import_seconds"),
-        build_seconds=_middle(clocks, "build_seconds"),
-        first_step=_middle(clocks, "first_step_seconds"),
-        real=_middle(clocks, "real"),
-        user=_middle(clocks, "user"),
-        sys=_middle(clocks, "sys"),
-        peak_memory=max((one.peak_memory for one in each if one.peak_memory), default=None),
-        own_memory=max((one.own_memory for one in each if one.own_memory), default=None),
-        joules=_middle(each, "joules"),
-        to_target=_middle(each, "to_target") if reached == len(each) else None,
+        time=middle(done.time),
+        time_with_validation=middle(done.time_with_validation),
+        samples_sec=middle(done.samples_sec),
+        accuracy=middle(done.accuracy),
+        setup=middle(done.setup),
+        import_seconds=middle(done.import_seconds),
+        build_seconds=middle(done.build_seconds),
+        first_step=middle(done.first_step),
+        real=middle(done.real),
+        user=middle(done.user),
+        sys=middle(done.sys),
+        peak_memory=_most(done.peak_memory),
+        own_memory=_most(done.own_memory),
+        joules=middle(done.joules),
+        to_target=middle(done.to_target) if reached == len(done) else None,
         reached=reached,
     )
 
 
-def _middle(measured: Iterable[Process | Clocks], figure: str) -> float | None:
-    """The median of a figure, leaving out where it was not measured."""
-    values = [value for value in map(attrgetter(figure), measured) if value is not None]
-    return median(values) if values else None
+def middle(values: Floats) -> float | None:
+    """The median, leaving out where nothing was measured."""
+    measured = known(values)
+    return median(measured) if len(measured) else None
+
+
+def _most(values: Floats) -> int | None:
+    return int(known(values).max(initial=0)) or None
 
 
 def shared(row: Row) -> dict[str, str]:
@@ -293,14 +294,12 @@ def shared(row: Row) -> dict[str, str]:
 def _group(rows: list[Row], machine: Machine, target: float | None) -> Group:
     title = line(shared(rows[0]))
     measured = {row.label: row for row in rows if row.ranked}
-    flagged = [row for row in rows if row.processes and row.flag]
-    empty = sorted((row for row in rows if not row.processes), key=lambda row: row.trial.engine)
+    flagged = [row for row in rows if row.done and row.flag]
+    empty = sorted((row for row in rows if not row.done), key=lambda row: row.trial.engine)
     if not measured:
         return Group(title=title, machine=machine, rows=(*flagged, *empty), target=target)
-    ranking = rank(
-        {name: [one.samples_sec for one in row.processes] for name, row in measured.items()},
-        of="throughput",
-    )
+    speeds = {name: row.done.samples_sec for name, row in measured.items()}
+    ranking = rank(speeds, of="throughput")
     fastest = measured[ranking.baseline]
     pairs = len(measured) * (len(measured) - 1) // 2
     return Group(
@@ -338,7 +337,7 @@ def _break_even(fastest: Row, row: Row) -> int | None:
 
 def notes(group: Group) -> list[str]:
     """What must be said with the group's results."""
-    said = {record.note for row in group.rows for record in row.records if record.note}
+    said = {each.note for row in group.rows for each in row.runs.used() if each.note}
     unsettled = [text for row in group.rows if (text := _unsettled(row))]
     return sorted(said) + _superseded(group) + unsettled + _parity(group)
 
@@ -350,18 +349,18 @@ def _superseded(group: Group) -> list[str]:
 
 
 def _unsettled(row: Row) -> str:
-    reasons = [one.unsettled for one in row.processes if one.unsettled]
+    reasons = [reason for reason in row.done.unsettled if reason]
     if not reasons:
         return ""
     return (
-        f"{row.label}: {len(reasons)} of {len(row.processes)} runs had not settled "
+        f"{row.label}: {len(reasons)} of {len(row.done)} runs had not settled "
         f"({reasons[0]}); its throughput is that of the later epochs"
     )
 
 
 def _parity(group: Group) -> list[str]:
     """Which measured rows are not known to be at parity, and why."""
-    measured = [row for row in group.rows if row.processes]
+    measured = [row for row in group.rows if row.done]
     said = [
         f"{row.label}: {row.flag}, so it is not ranked: {row.verdict.reason}"
         for row in measured
@@ -451,7 +450,7 @@ def _answer(group: Group, own: Container[str] = ()) -> str:
     where = line({name: text for name, text in common.items() if name in fields or name in own})
     ranked = [row for row in group.rows if row.ranked]
     if not ranked:
-        flagged = " at parity" if any(row.processes for row in group.rows) else ""
+        flagged = " at parity" if any(row.done for row in group.rows) else ""
         return f"{where}: no engine came to its end{flagged}."
     first, *rest = ranked
     speed = f"{first.samples_sec:,.0f} samples/s"
@@ -475,7 +474,7 @@ def _margin(second: Row, group: Group) -> str:
     text = f"{1 / second.relative:.2f} times {second.label}"
     comparison = second.comparison
     if comparison is None or comparison.low is None or comparison.high is None:
-        fewest = min(len(row.processes) for row in group.rows if row.ranked)
+        fewest = min(len(row.done) for row in group.rows if row.ranked)
         return (
             f"{text} (not sure: {fewest} run{'s' if fewest > 1 else ''} an engine, "
             f"{group.needed} can show a difference)"

@@ -1,6 +1,7 @@
 """The ranking as tables: for the terminal and as Markdown, from one set of columns."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Literal
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from velodrome.report.ceiling import share_of_ceiling
 from velodrome.report.process import cost
+from velodrome.report.results import known
 from velodrome.report.summary import Group, Row, notes
 
 _MIB = 2**20
@@ -74,14 +76,14 @@ def interval(row: Row) -> str:
 def parity(row: Row) -> str:
     """Whether the engine trains what the others train."""
     if row.verdict is None:
-        return "unknown" if row.processes else ""
+        return "unknown" if row.done else ""
     said = {"parity": "yes", "deviates": "NO"}
-    return said.get(row.verdict.status, row.verdict.status if row.processes else "")
+    return said.get(row.verdict.status, row.verdict.status if row.done else "")
 
 
 def verdict(row: Row, group: Group) -> str:
     """What may be said of the row against the fastest."""
-    if row.processes and row.flag:
+    if row.done and row.flag:
         return "not ranked"
     if row.comparison is None:
         return "fastest" if row.relative == 1.0 else ""
@@ -91,59 +93,53 @@ def verdict(row: Row, group: Group) -> str:
 
 
 def _price(row: Row) -> float | None:
-    return row.records[-1].site.price_per_hour
+    return row.runs.used()[-1].site.price_per_hour
 
 
 def _gpus(row: Row, figure: Literal["process", "framework"]) -> str:
     """Of each device by itself, the largest of the runs: `gpu 0: 512, gpu 1: 498`."""
     most: dict[int, int] = {}
-    for record in row.done:
-        for device in record.memory.devices if record.memory else ():
-            if (held := getattr(device, figure)) is not None:
-                most[device.index] = max(most.get(device.index, 0), held)
+    for device in chain.from_iterable(row.done.devices):
+        if (held := getattr(device, figure)) is not None:
+            most[device.index] = max(most.get(device.index, 0), held)
     return ", ".join(f"gpu {index}: {held / _MIB:,.0f}" for index, held in sorted(most.items()))
 
 
 def _cpus(row: Row) -> str:
-    used = {record.placement.cpus for record in row.done if record.placement}
+    used = {each.cpus for each in row.done.used() if each.cpus}
     return "; ".join(sorted("+".join(map(str, cpus)) for cpus in used))
 
 
 def _threads(row: Row) -> str:
     """What the framework says of its workers, then all threads of the process."""
-    told = {
-        str(threads or "?")
-        for threads in {record.ledger.threads for record in row.done if record.ledger}
-    }
-    counted = {record.placement.threads for record in row.done if record.placement}
-    if not counted:
+    told = {str(each.ledger.threads or "?") for each in row.done.used() if each.ledger}
+    counted = known(row.done.threads)
+    if not len(counted):
         return "/".join(sorted(told))
-    return f"{'/'.join(sorted(told))} of {max(counted)}"
+    return f"{'/'.join(sorted(told))} of {counted.max():.0f}"
 
 
 def _to_target(row: Row, group: Group) -> str:
-    if group.target is None or not row.processes:
+    if group.target is None or not row.done:
         return ""
     if row.to_target is not None:
         return f"{row.to_target:.2f}"
-    return f"{row.reached} of {len(row.processes)} runs reached it"
+    return f"{row.reached} of {len(row.done)} runs reached it"
 
 
 def _runs(row: Row) -> str:
     if not row.failed:
-        return str(len(row.processes))
-    kinds = ", ".join(sorted({record.status for record in row.failed}))
-    return f"{len(row.processes)}, {len(row.failed)} {kinds}" if row.processes else kinds
+        return str(len(row.done))
+    kinds = ", ".join(sorted(set(row.failed.status)))
+    return f"{len(row.done)}, {len(row.failed)} {kinds}" if row.done else kinds
 
 
 def failures(group: Group) -> list[tuple[str, str, str]]:
     """Engine, reason and reproducing command of each kind of failure in a group."""
     found: dict[tuple[str, str], str] = {}
     for row in group.rows:
-        for record in row.failed:
-            assert record.failure is not None
-            reason = f"{record.status}: {record.failure.reason}"
-            found.setdefault((row.label, reason), record.failure.command)
+        for status, failure in zip(row.failed.status, row.failed.failure, strict=True):
+            found.setdefault((row.label, f"{status}: {failure.reason}"), failure.command)
     return [(engine, reason, command) for (engine, reason), command in found.items()]
 
 
@@ -186,14 +182,14 @@ def _rich(group: Group, columns: Columns, title: str) -> Table:
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row, line in zip(group.rows, lines, strict=True):
         best = row.relative == 1.0
-        table.add_row(*line, style="green" if best else "" if row.processes else "dim")
+        table.add_row(*line, style="green" if best else "" if row.done else "dim")
     return table
 
 
 def markdown(group: Group) -> str:
     """The same as Markdown, with all clocks."""
     lines = [f"### {group.title}", "", *_markdown(group, RANKING)]
-    if any(row.processes for row in group.rows):
+    if any(row.done for row in group.rows):
         lines += ["", *_markdown(group, CLOCKS), "", *_markdown(group, RESOURCES)]
     lines += [f"\nNote: {note}" for note in notes(group)]
     lines += [

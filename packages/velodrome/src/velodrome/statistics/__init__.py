@@ -37,7 +37,7 @@ from velodrome.statistics.planning import (
     repeats_to_add,
     verdict_rates,
 )
-from velodrome.statistics.steady import SteadyState, steady_state, steady_states
+from velodrome.statistics.steady import SteadyState, SteadyStates, steady_state, steady_states
 
 __all__ = [
     "LEVEL",
@@ -47,6 +47,7 @@ __all__ = [
     "Quantity",
     "Ranking",
     "SteadyState",
+    "SteadyStates",
     "Verdict",
     "VerdictRates",
     "break_even_epoch",

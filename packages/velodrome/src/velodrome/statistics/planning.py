@@ -14,6 +14,7 @@ from velodrome.statistics.comparison import (
     LEVEL,
     TIE,
     Comparison,
+    Floats,
     Quantity,
     Verdict,
     compare,
@@ -92,7 +93,7 @@ def repeats_for_precision(
 
 def repeats_to_add(
     comparisons: Sequence[Comparison],
-    groups: Mapping[str, Sequence[float]],
+    groups: Mapping[str, Sequence[float] | Floats],
     *,
     precision: float,
     max_repeats: int,

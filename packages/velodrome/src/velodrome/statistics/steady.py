@@ -15,7 +15,7 @@ _FEWEST = 3
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
 
-class SteadyState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SteadyState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a process settled.
 
     Attributes:
@@ -66,11 +66,26 @@ def steady_state(times: ArrayLike) -> SteadyState:
     values = np.asarray(times, dtype=float)
     if values.ndim != 1:
         raise ValueError(f"expected a time for each epoch, got an array of shape {values.shape}")
-    (found,) = steady_states(values[np.newaxis])
-    return found
+    found = steady_states(values[np.newaxis])
+    (first,), (middle,), (reason,) = found.first.tolist(), found.median.tolist(), found.reasons
+    return SteadyState(first=first, settled=not reason, median=middle, reason=reason)
 
 
-def steady_states(times: ArrayLike) -> list[SteadyState]:
+class SteadyStates(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Where each of many processes settled, as `SteadyState` has it.
+
+    Attributes:
+        first: index of the first epoch that counts, shape (processes,).
+        median: median time of the epochs from there on, shape (processes,).
+        reasons: why they have not settled, a text a process; empty when they have.
+    """
+
+    first: NDArray[np.int64]
+    median: NDArray[np.float64]
+    reasons: list[str]
+
+
+def steady_states(times: ArrayLike) -> SteadyStates:
     """:func:`steady_state` of many processes with the same number of epochs, at once.
 
     Args:
@@ -84,58 +99,43 @@ def steady_states(times: ArrayLike) -> list[SteadyState]:
         raise ValueError(f"expected a row of times a process, got an array of shape {values.shape}")
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("every time must be a finite number above zero")
-    n = values.shape[1]
+    processes, n = values.shape
     if n < _FEWEST:
         reason = f"{n} of the {_FEWEST} epochs needed to tell"
-        return [
-            SteadyState(first=n - 1, settled=False, median=float(last), reason=reason)
-            for last in values[:, -1]
-        ]
+        return SteadyStates(
+            first=np.full(processes, n - 1), median=values[:, -1], reasons=[reason] * processes
+        )
     later = values[:, min(n // 2, max(n - 4, 1)) :]
     centre = np.median(later, axis=1)
     noise = _noise(later)
     bounds = np.maximum(_TOLERANCE * centre, _NOISE * noise)
     rest = np.abs(values - centre[:, np.newaxis]) <= bounds[:, np.newaxis]
     first = np.where(rest.any(axis=1), rest.argmax(axis=1), n)
-    found: list[SteadyState] = [_UNKNOWN] * len(values)
+    late = first > n // 2
+    first[late] = n // 2
+    reasons = ["the first half of the epochs is all warm-up" if each else "" for each in late]
+    middle = np.empty(processes)
     for start in np.unique(first).tolist():
         (rows,) = np.nonzero(first == start)
-        some = zip(rows.tolist(), _from(values[rows], start, noise[rows]), strict=True)
-        for row, state in some:
-            found[row] = state
-    return found
+        settled = values[rows, start:]
+        middle[rows] = np.median(settled, axis=1)
+        moved, error = _moved(settled, noise[rows])
+        drifting = np.abs(moved) > np.maximum(_TOLERANCE * middle[rows], _DRIFT * error)
+        for row, by in zip(rows[drifting].tolist(), moved[drifting].tolist(), strict=True):
+            reasons[row] = reasons[row] or _drift(float(middle[row]), by)
+    return SteadyStates(first=first, median=middle, reasons=reasons)
 
 
-_UNKNOWN = SteadyState(first=0, settled=False, median=0.0)
-
-
-def _from(values: NDArray[np.float64], first: int, noise: NDArray[np.float64]) -> list[SteadyState]:
-    """Processes whose warm-up ends before the same epoch."""
-    n = values.shape[1]
-    if first > n // 2:
-        return [
-            SteadyState(
-                first=n // 2,
-                settled=False,
-                median=float(middle),
-                reason="the first half of the epochs is all warm-up",
-            )
-            for middle in np.median(values[:, n // 2 :], axis=1)
-        ]
-    settled = values[:, first:]
-    middle = np.median(settled, axis=1)
+def _moved(
+    settled: NDArray[np.float64], noise: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From the median of the earlier half to that of the latest, and that step's standard error."""
     half = (settled.shape[1] + 1) // 2
     earlier, latest = settled[:, :half], settled[:, half:]
     moved = np.median(latest, axis=1) - np.median(earlier, axis=1)
     # The standard error of a median is sqrt(pi / 2) that of a mean.
     error = noise * math.sqrt(math.pi / 2 * (1 / earlier.shape[1] + 1 / latest.shape[1]))
-    drifts = np.abs(moved) > np.maximum(_TOLERANCE * middle, _DRIFT * error)
-    return [
-        SteadyState(
-            first=first, settled=not drifting, median=by, reason=_drift(by, to) if drifting else ""
-        )
-        for by, to, drifting in zip(middle.tolist(), moved.tolist(), drifts.tolist(), strict=True)
-    ]
+    return moved, error
 
 
 def _drift(middle: float, moved: float) -> str:

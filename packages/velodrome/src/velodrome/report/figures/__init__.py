@@ -34,7 +34,7 @@ def named(groups: Iterable[Group]) -> Iterator[tuple[str, Chart]]:
 
     A name has the kind, the workload, and what tells the figure from its like.
     """
-    rows = [row for group in groups for row in group.rows if row.processes]
+    rows = [row for group in groups for row in group.rows if row.done]
     for kind in KINDS:
         alike = kind.build(rows)
         for chart, own in zip(alike, differing(each.shared for each in alike), strict=True):

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from velodrome.drawing.chart import Axis, Chart, Point
 from velodrome.report.figures.parts import (
     Kind,
@@ -10,7 +12,6 @@ from velodrome.report.figures.parts import (
     facets,
     name_of,
     of_engine,
-    runs_of,
     spread,
 )
 from velodrome.report.summary import Row
@@ -36,8 +37,8 @@ def _accuracy_over_time(rows: Sequence[Row]) -> list[Chart]:
 
 def _learning(row: Row) -> tuple[Point, ...]:
     """Accuracy after each epoch of the process whose training took the median time."""
-    runs = sorted(runs_of(row), key=lambda run: run[1].trained)
-    record, _ = runs[(len(runs) - 1) // 2]
+    order = np.argsort(row.done.trained, kind="stable")
+    record = row.done.records[order[(len(order) - 1) // 2]]
     points, seconds = [], 0.0
     for number, epoch in enumerate(record.epochs, 1):
         seconds += epoch.train_seconds

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
+
 from velodrome.drawing.chart import Axis, Chart, Point, Series
-from velodrome.record import Record
 from velodrome.report.figures.parts import (
     GREY,
     Facet,
@@ -14,9 +15,8 @@ from velodrome.report.figures.parts import (
     chart,
     name_of,
     of_engine,
-    runs_of,
 )
-from velodrome.report.process import Process
+from velodrome.report.results import Results, joined
 from velodrome.report.summary import Row
 from velodrome.statistics import median
 
@@ -26,19 +26,15 @@ _POINTS = 500
 
 def _drift(rows: Sequence[Row]) -> list[Chart]:
     found = []
-    for machine in dict.fromkeys(row.records[0].machine for row in rows):
-        here = [row for row in rows if row.records[0].machine == machine]
-        runs = {
-            key: [
-                (_started(record), row, record, one) for row in own for record, one in runs_of(row)
-            ]
-            for key, own in by_label(here).items()
-        }
-        began = min(started for own in runs.values() for started, *_ in own)
+    for machine in dict.fromkeys(row.machine for row in rows):
+        here = [row for row in rows if row.machine == machine]
+        every = joined([row.done for row in here])
+        began = _seconds(every.started.min())
         series = [
-            of_engine(label, engine, _paces(own, began)) for (label, engine), own in runs.items()
+            of_engine(label, engine, _paces(own, began))
+            for (label, engine), own in by_label(here).items()
         ]
-        series.append(_kernel([each for own in runs.values() for each in own], began))
+        series.append(_kernel(every, began))
         if kept := tuple(each for each in series if each.points):
             found.append(
                 chart(
@@ -53,20 +49,24 @@ def _drift(rows: Sequence[Row]) -> list[Chart]:
     return found
 
 
-_Started = tuple[float, Row, Record, Process]
-
-
-def _paces(runs: Sequence[_Started], began: float) -> tuple[Point, ...]:
+def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
     """The throughput of each run over the median of its repeats, where there are several."""
-    repeated = [each for each in runs if len(each[1].processes) > 1]
+    repeated = [row for row in rows if len(row.done) > 1]
+    runs = [
+        (started, row, int(repeat), float(speed))
+        for row in repeated
+        for started, repeat, speed in zip(
+            row.done.started, row.done.repeat, row.done.samples_sec, strict=True
+        )
+    ]
     return tuple(
         Point(
-            x=(started - began) / 60,
-            y=one.samples_sec / (row.samples_sec or 1.0),
-            text=f"{name_of(row)}, batch {row.trial.batch_size}, run {record.trial.repeat + 1}: "
-            f"{one.samples_sec:,.0f} samples/s",
+            x=(_seconds(started) - began) / 60,
+            y=speed / (row.samples_sec or 1.0),
+            text=f"{name_of(row)}, batch {row.trial.batch_size}, run {repeat + 1}: "
+            f"{speed:,.0f} samples/s",
         )
-        for started, row, record, one in _thinned(sorted(repeated, key=lambda each: each[0]))
+        for started, row, repeat, speed in _thinned(sorted(runs, key=lambda run: run[0]))
     )
 
 
@@ -78,17 +78,14 @@ def _thinned(many: Sequence[Many]) -> Sequence[Many]:
     return many[:: 1 + len(many) // _POINTS]
 
 
-def _kernel(runs: Sequence[_Started], began: float) -> Series:
+def _kernel(runs: Results, began: float) -> Series:
     """The pace of a fixed kernel before each run, over its median."""
-    readings = sorted(
-        (started, record.steadiness.before)
-        for started, _, record, _ in runs
-        if record.steadiness is not None
-    )
-    middle = median([seconds for _, seconds in readings]) if readings else 0.0
+    timed = runs.take(~np.isnan(runs.before))
+    middle = median(timed.before) if timed else 0.0
+    readings = sorted(zip(timed.started.tolist(), timed.before.tolist(), strict=True))
     points = tuple(
         Point(
-            x=(started - began) / 60,
+            x=(_seconds(started) - began) / 60,
             y=middle / seconds,
             text=f"a fixed kernel took {seconds * 1e3:.1f} ms",
         )
@@ -97,8 +94,8 @@ def _kernel(runs: Sequence[_Started], began: float) -> Series:
     return Series(name="a fixed kernel", points=points, hue=GREY)
 
 
-def _started(record: Record) -> float:
-    return datetime.fromisoformat(record.started).timestamp()
+def _seconds(started: str) -> float:
+    return datetime.fromisoformat(started).timestamp()
 
 
 DRIFT = Kind(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from velodrome.drawing.chart import Chart
 from velodrome.report.figures.parts import Kind, bars
 from velodrome.report.summary import Row
@@ -11,13 +13,12 @@ _MIB = 2**20
 
 def _memory(rows: Sequence[Row]) -> list[Chart]:
     def parts(row: Row) -> dict[str, float]:
-        used = [record.memory for record in row.done if record.memory]
-        if not used:
+        if row.peak_memory is None:
             return {}
-        peak = max(used, key=lambda memory: memory.peak)
+        largest = np.nanargmax(row.done.peak_memory)
         return {
-            "framework loaded": peak.imported / _MIB,
-            "data, model and training": (peak.peak - peak.imported) / _MIB,
+            "framework loaded": float(row.done.imported_memory[largest]) / _MIB,
+            "data, model and training": float(row.done.own_memory[largest]) / _MIB,
         }
 
     return bars("memory", rows, "peak resident memory (MiB)", parts)

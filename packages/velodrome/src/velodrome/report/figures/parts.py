@@ -1,13 +1,11 @@
 """What figures are put together from: facets of rows, series, axes."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
 from velodrome.drawing.chart import HUES, Axis, Chart, Mark, Point, Scale, Series
-from velodrome.record import Record
-from velodrome.report.process import Process
 from velodrome.report.summary import Row
 from velodrome.report.words import RECIPE, line, words
 
@@ -40,7 +38,7 @@ def facets(rows: Sequence[Row], *free: str, each_engine: bool = False) -> list[F
     """Rows that differ by nothing but the engine and the fields that are free."""
     together: dict[Hashable, list[Row]] = {}
     shared: dict[Hashable, dict[str, str]] = {}
-    machines = {row.records[0].machine for row in rows}
+    machines = {row.machine for row in rows}
     # A workload brings its recipe, so what differs by workload differs by recipe.
     hidden = {*free, *(RECIPE if "workload" in free else ())}
     for row in rows:
@@ -48,10 +46,9 @@ def facets(rows: Sequence[Row], *free: str, each_engine: bool = False) -> list[F
         common = {field: text for field, text in common.items() if field not in hidden}
         if each_engine:
             common = {"engine": name_of(row), **common}
-        machine = row.records[0].machine
         if len(machines) > 1:
-            common["machine"] = f"{machine.cpu}, {machine.cores} cores"
-        key = (tuple(common.items()), machine)
+            common["machine"] = f"{row.machine.cpu}, {row.machine.cores} cores"
+        key = (tuple(common.items()), row.machine)
         together.setdefault(key, []).append(row)
         shared[key] = common
     return [Facet(shared[key], each) for key, each in together.items()]
@@ -100,20 +97,15 @@ def over_batch_size(
         text = f"{name_of(row)}, batch {row.trial.batch_size}: {_short(middle)} {unit}"
         low, high = _span(row) if unit == "samples/s" else (None, None)
         if low is not None and high is not None:
-            text += f", {len(row.processes)} runs from {_short(low)} to {_short(high)}"
+            text += f", {len(row.done)} runs from {_short(low)} to {_short(high)}"
         points.append(Point(x=row.trial.batch_size, y=middle, low=low, high=high, text=text))
     return tuple(points)
 
 
 def _span(row: Row) -> tuple[float | None, float | None]:
     """The slowest and the fastest run, where there are several."""
-    each = speeds(row)
-    return (min(each), max(each)) if len(each) > 1 else (None, None)
-
-
-def speeds(row: Row) -> list[float]:
-    """Samples/s of each run that came to its end."""
-    return [one.samples_sec for one in row.processes]
+    each = row.done.samples_sec
+    return (float(each.min()), float(each.max())) if len(each) > 1 else (None, None)
 
 
 def bars(
@@ -178,11 +170,6 @@ def of_engine(label: str, engine: str, points: tuple[Point, ...]) -> Series:
         engine=engine,
         dashed=engine.startswith("keras-"),
     )
-
-
-def runs_of(row: Row) -> Iterator[tuple[Record, Process]]:
-    """The runs that came to their end."""
-    return zip(row.done, row.processes, strict=True)
 
 
 _FRAMEWORKS = ("mxnet", "tensorflow", "torch", "jax", "neon")

@@ -16,7 +16,6 @@ from velodrome.report.figures.parts import (
     name_of,
     of_engine,
     over_batch_size,
-    speeds,
     upright,
 )
 from velodrome.report.summary import Row
@@ -78,7 +77,7 @@ def _keras_over_native(rows: Sequence[Row]) -> list[Chart]:
 
 
 def _ratio(row: Row, below: Row) -> Point:
-    ratio = compare(speeds(row), speeds(below), of="throughput")
+    ratio = compare(row.done.samples_sec, below.done.samples_sec, of="throughput")
     names = f"{name_of(row)} reaches {ratio.ratio:.2f} of {name_of(below)}"
     text = f"{names} at batch {row.trial.batch_size}"
     if ratio.low is not None:

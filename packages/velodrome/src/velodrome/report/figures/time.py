@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from velodrome.drawing.chart import HUES, Chart, Series
-from velodrome.record import Clocks
 from velodrome.report.figures.parts import (
     BATCH_SIZE,
     Kind,
@@ -12,12 +13,11 @@ from velodrome.report.figures.parts import (
     facets,
     lines,
     over_batch_size,
-    runs_of,
     upright,
 )
-from velodrome.report.process import Process
-from velodrome.report.summary import Row
-from velodrome.statistics import median
+from velodrome.report.process import Floats
+from velodrome.report.results import Results
+from velodrome.report.summary import Row, middle
 
 
 def _total_time(rows: Sequence[Row]) -> list[Chart]:
@@ -52,32 +52,26 @@ def _total_time(rows: Sequence[Row]) -> list[Chart]:
 
 def _time_split(rows: Sequence[Row]) -> list[Chart]:
     def parts(row: Row) -> dict[str, float]:
-        timed = [(record.clocks, process) for record, process in runs_of(row) if record.clocks]
-        split: dict[str, Sequence[float | None]] = {
-            "import": [clocks.import_seconds for clocks, _ in timed],
-            "build": [clocks.build_seconds for clocks, _ in timed],
-            "first step, compiling": [clocks.first_step_seconds for clocks, _ in timed],
-            "train": [process.trained for _, process in timed],
-            "evaluate": [process.evaluated for _, process in timed],
-            "start and end": [_rest(clocks, process) for clocks, process in timed],
+        timed = row.done.take(~np.isnan(row.done.real))
+        split = {
+            "import": timed.import_seconds,
+            "build": timed.build_seconds,
+            "first step, compiling": timed.first_step,
+            "train": timed.trained,
+            "evaluate": timed.evaluated,
+            "start and end": _rest(timed),
         }
-        return {
-            name: median(known)
-            for name, seconds in split.items()
-            if (known := [each for each in seconds if each is not None])
-        }
+        medians = {name: middle(seconds) for name, seconds in split.items()}
+        return {name: seconds for name, seconds in medians.items() if seconds is not None}
 
     return bars("time-split", rows, "time of the process (s)", parts)
 
 
-def _rest(clocks: Clocks, process: Process) -> float:
-    """Seconds of the process that belong to none of its parts."""
-    begun = (
-        (clocks.import_seconds or 0.0)
-        + (clocks.build_seconds or 0.0)
-        + (clocks.first_step_seconds or 0.0)
-    )
-    return max(clocks.real - begun - process.trained - process.evaluated, 0.0)
+def _rest(timed: Results) -> Floats:
+    """Seconds of each process that belong to none of its parts."""
+    parts = timed.import_seconds, timed.build_seconds, timed.first_step
+    begun = sum(map(np.nan_to_num, parts))
+    return np.maximum(timed.real - begun - timed.trained - timed.evaluated, 0.0)
 
 
 TOTAL_TIME = Kind(

@@ -58,8 +58,9 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     folder = files(__name__)
-    kept = [record for group in groups for row in group.rows for record in row.records]
-    embedded = len(kept) <= _EMBEDDED
+    rows = [row for group in groups for row in group.rows]
+    embedded = sum(len(row.runs) for row in rows) <= _EMBEDDED
+    kept = [record for row in rows for record in row.runs.records] if embedded else []
     return environment.get_template("page.html.j2").render(
         title=title,
         version=version,
@@ -85,9 +86,7 @@ def render(
         js=Markup((folder / "page.js").read_text()),
         plotly=_packed(_plotly()),
         csv=_packed(csv.encode()) if embedded else "",
-        jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept))
-        if embedded
-        else "",
+        jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept)) if kept else "",
         data=Markup(_json({"hues": msgspec.to_builtins(HUES), "charts": _charts(charts)})),
     )
 
@@ -175,7 +174,7 @@ def _matrix(groups: Sequence[Group]) -> list[tuple[str, str, list[float | None]]
         (row.label, row.trial.engine if row.by == "engine" else "")
         for group in groups
         for row in group.rows
-        if row.processes
+        if row.done
     )
     found = [
         (
@@ -240,7 +239,7 @@ def _every(groups: Sequence[Group]) -> dict[str, Any]:
                     (row.first_step, ".2f"),
                     (row.real, ".1f"),
                     (row.peak_memory and row.peak_memory / _MIB, ",.0f"),
-                    (len(row.processes), "d"),
+                    (len(row.done), "d"),
                 )
             ]
             lines.append(
@@ -273,7 +272,7 @@ def _number(text: str) -> str | float:
 
 
 def _status(row: Row) -> tuple[str, str]:
-    kinds = sorted({record.status for record in row.failed})
+    kinds = sorted(set(row.failed.status))
     text = ", ".join(kinds) or "ok"
     return text, text
 
@@ -307,16 +306,15 @@ def _failures(groups: Sequence[Group]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for group, label, shared in zip(groups, _labels(groups), _words(groups), strict=True):
         for row in group.rows:
-            for record in row.failed:
-                assert record.failure is not None
-                key = row.label, record.status, record.failure.reason
+            for status, failure in zip(row.failed.status, row.failed.failure, strict=True):
+                key = row.label, status, failure.reason
                 one = found.setdefault(
                     key,
                     {
                         "label": row.label,
                         "engine": row.trial.engine,
-                        "status": record.status,
-                        "failure": record.failure,
+                        "status": status,
+                        "failure": failure,
                         "where": [],
                         "words": _json(shared),
                     },
