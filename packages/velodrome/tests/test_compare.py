@@ -12,7 +12,7 @@ from velodrome import record as records
 from velodrome.parity.verdict import Verdict, keep
 from velodrome.record import Record
 from velodrome.report import compare
-from velodrome.report.results import results
+from velodrome.report.lines import results
 
 
 def run(seconds: float, count: int = 8, **axes: object) -> list[Record]:

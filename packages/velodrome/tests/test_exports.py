@@ -18,7 +18,7 @@ from velodrome.extras import extra
 from velodrome.parity.verdict import Verdict
 from velodrome.record import Record
 from velodrome.report import results_csv
-from velodrome.report.results import results
+from velodrome.report.lines import results
 
 RUNS = [
     record(trial(engine="torch"), seconds=(3.0, 2.0, 2.0)),

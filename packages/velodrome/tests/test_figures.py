@@ -9,7 +9,7 @@ from velodrome.drawing.chart import HUES, Chart, Hue
 from velodrome.drawing.drawers import Drawers
 from velodrome.record import Record, Steadiness
 from velodrome.report import figures, summary
-from velodrome.report.results import results
+from velodrome.report.lines import results
 
 
 def charts(measured: Sequence[Record], kind: str) -> list[Chart]:

@@ -13,7 +13,7 @@ from velodrome.parity.verdict import Verdict
 from velodrome.record import Memory, Record
 from velodrome.report import summary
 from velodrome.report.findings import RULES, Finding, findings, markdown
-from velodrome.report.results import results
+from velodrome.report.lines import results
 from velodrome.workloads.recipe import Recipe
 
 

@@ -7,7 +7,7 @@ from builders import record, trial
 from velodrome import workloads
 from velodrome.report import summary
 from velodrome.report.ceiling import share_of_ceiling
-from velodrome.report.results import results
+from velodrome.report.lines import results
 from velodrome.workloads import operations
 from velodrome.workloads.graph import sequential
 from velodrome.workloads.layers import LSTM, Conv, Dense, Flatten, MaxPool, SelfAttention

@@ -113,7 +113,7 @@ def test_a_race_answers_and_a_backend_that_cannot_is_a_row(here: Path) -> None:
 
 
 def _speed(record: object) -> float:
-    from velodrome.report.results import results
+    from velodrome.report.lines import results
 
     (speed,) = results([record]).samples_sec  # type: ignore[list-item]
     return float(speed)

@@ -31,8 +31,8 @@ from velodrome.parity.deviation import (
 from velodrome.parity.verdict import Verdict
 from velodrome.report import ledger, table
 from velodrome.report.findings import findings
+from velodrome.report.lines import results
 from velodrome.report.parity import overview_table, reference
-from velodrome.report.results import results
 from velodrome.report.summary import answer, groups, notes
 from velodrome.trial import DType
 from velodrome.workloads import registry

@@ -8,7 +8,7 @@ from velodrome import planner, study
 from velodrome.errors import UserError
 from velodrome.record import Record
 from velodrome.report import summary
-from velodrome.report.results import results
+from velodrome.report.lines import results
 
 
 def wanted(**keys: object) -> study.Study:

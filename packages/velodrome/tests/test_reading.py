@@ -15,8 +15,9 @@ from velodrome.errors import UserError
 from velodrome.helpers import helpers
 from velodrome.record import Placement, Record, Site, encode
 from velodrome.report import reading
+from velodrome.report.lines import results
 from velodrome.report.reading import read
-from velodrome.report.results import Results, joined, results
+from velodrome.report.results import Results, joined
 
 
 def folder(path: Path, found: list[Record]) -> Path:

@@ -18,8 +18,8 @@ from velodrome.environment import Environment
 from velodrome.published import load, select
 from velodrome.record import Record
 from velodrome.report import reproduction, reproduction_table, summary
+from velodrome.report.lines import results
 from velodrome.report.reproduction import Line, side_by_side
-from velodrome.report.results import results
 from velodrome.store import read
 from velodrome.study import Study, configurations
 

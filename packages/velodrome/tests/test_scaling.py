@@ -4,7 +4,7 @@ import pytest
 from builders import epoch, record, trial
 from velodrome.record import Record
 from velodrome.report import scaling, summary
-from velodrome.report.results import results
+from velodrome.report.lines import results
 
 
 def runs(devices: str, batch_size: int, seconds: float) -> list[Record]:

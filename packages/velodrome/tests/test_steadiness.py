@@ -10,7 +10,7 @@ from velodrome import steadiness
 from velodrome.record import Record, Steadiness
 from velodrome.report import markdown, summary
 from velodrome.report import steadiness as report
-from velodrome.report.results import results
+from velodrome.report.lines import results
 
 
 def run(*seconds: float) -> list[Record]:
@@ -26,7 +26,7 @@ def run(*seconds: float) -> list[Record]:
 
 
 def test_a_steady_machine_is_said_to_be_one() -> None:
-    found = report.drift(results(run(*[0.010] * 10)))
+    found = report.drift([results(run(*[0.010] * 10))])
     assert found is not None
     assert found.steady
     assert found.seconds == pytest.approx(0.010)
@@ -35,14 +35,14 @@ def test_a_steady_machine_is_said_to_be_one() -> None:
 
 def test_a_drift_is_told_with_its_size_whatever_the_order_of_records() -> None:
     readings = [0.010 * (1 + n / 100) for n in range(13)]
-    found = report.drift(results(reversed(run(*readings))))
+    found = report.drift([results(reversed(run(*readings)))])
     assert found is not None
     assert found.drift == pytest.approx(0.08, abs=0.01)
     assert "slower than it began: it was not steady" in report.sentence(found)
 
 
 def test_a_single_burst_of_other_load_is_told() -> None:
-    found = report.drift(results(run(*[0.010] * 8, 0.020, *[0.010] * 8)))
+    found = report.drift([results(run(*[0.010] * 8, 0.020, *[0.010] * 8))])
     assert found is not None
     assert found.slowest == pytest.approx(1.0)
     assert abs(found.drift) < 0.01
@@ -67,7 +67,7 @@ def test_what_was_seen_before_the_run_is_told_in_the_report() -> None:
         )
         for each, spread in zip(one, [None, *[0.02] * 4, *[0.17] * 4], strict=True)
     ]
-    found = report.drift(results(late))
+    found = report.drift([results(late)])
     assert found is not None
     assert found.at_start == 0.17
     assert not found.steady
@@ -76,7 +76,7 @@ def test_what_was_seen_before_the_run_is_told_in_the_report() -> None:
 
 
 def test_records_without_readings_say_nothing() -> None:
-    assert report.drift(results([record()])) is None
+    assert report.drift([results([record()])]) is None
 
 
 def test_the_report_tells_it_and_that_energy_was_not_measured() -> None:

@@ -10,7 +10,7 @@ from builders import epoch, record, trial
 from velodrome.parity.verdict import Verdict
 from velodrome.record import Clocks, DeviceMemory, Memory, Record, Site
 from velodrome.report import summary, table
-from velodrome.report.results import results
+from velodrome.report.lines import results
 from velodrome.report.summary import Group
 
 

@@ -26,7 +26,7 @@ class Drawers:
     """
 
     def __init__(self) -> None:
-        number = min(max(usable_threads() - 1, 1), _MOST)
+        number = min(usable_threads(), _MOST)
         self.pool = helpers(number)
         self._begun: list[Future[None]] = [self.pool.submit(_load) for _ in range(number)]
 

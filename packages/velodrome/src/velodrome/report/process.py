@@ -1,8 +1,6 @@
 """What one process tells: the figures of trials that came to their end; pure."""
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -11,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velodrome.record import Epoch
-from velodrome.statistics import steady_states, time_to_accuracy
+from velodrome.statistics import steady_states
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Objects = NDArray[np.object_]
 
 
@@ -53,108 +52,90 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     unsettled: Objects
 
 
-Processes = Sequence[Sequence[Epoch]]
-"""The epochs of each of some processes."""
+class Epochs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The epochs of processes, those of the first process first.
+
+    Attributes:
+        lengths: how many each process has, shape (processes,).
+        train_seconds, validation_seconds: of each epoch, shape (epochs,).
+        joules: of each epoch, over all meters; NaN where none is read.
+        last: the last epoch of each process.
+        to_target: training up to the end of the first epoch that reaches the target, a value a
+            process; NaN where none does.
+    """
+
+    lengths: Integers
+    train_seconds: Floats
+    validation_seconds: Floats
+    joules: Floats
+    last: Sequence[Epoch]
+    to_target: Floats
 
 
-def figures(processes: Processes, target: float | None = None) -> Figures:
+def figures(epochs: Epochs) -> Figures:
     """The figures of processes, in the order given.
-
-    Args:
-        processes: each with one epoch or more.
-        target: validation accuracy whose time is wanted.
 
     Raises:
         ValueError: one has no epochs, or a time that is not above zero.
     """
-    lengths = np.fromiter(map(len, processes), int)
-    alike = [np.nonzero(lengths == length)[0] for length in np.unique(lengths)]
-    found = [_alike([processes[one] for one in numbers.tolist()], target) for numbers in alike]
-    order = np.argsort(np.concatenate([_NONE, *alike]))
-    columns: dict[str, Any] = {
-        name: np.concatenate([_NONE, *(getattr(each, name) for each in found)])[order]
-        for name in Figures.__struct_fields__
-    }
-    return Figures(**columns)
-
-
-_NONE = np.array([])
-
-
-def _alike(processes: Processes, target: float | None) -> Figures:
-    """Of processes with the same number of epochs."""
-    training = _by_process(attrgetter("train_seconds"), processes)
-    evaluation = _by_process(attrgetter("validation_seconds"), processes)
-    steady = steady_states(training)
-    before = np.arange(training.shape[1]) < steady.first[:, np.newaxis]
-    samples, accuracy, loss, validation_loss = columns(
-        [epochs[-1] for epochs in processes],
-        "samples", "validation_accuracy", "loss", "validation_loss",
-    )  # fmt: skip
+    last = [attributes(each) for each in epochs.last]
+    samples, accuracy, loss, validation_loss = numbers(last, 4)
+    own: dict[str, Any] = {name: np.empty(len(last)) for name in _OF_ALIKE}
+    own["unsettled"] = np.empty(len(last), object)
+    for length in np.unique(epochs.lengths):
+        alike = epochs.lengths == length
+        for name, values in _alike(epochs, alike, length).items():
+            own[name][alike] = values
     return Figures(
-        time=steady.median,
-        time_with_validation=_settled_medians(training + evaluation, steady.first),
-        samples_sec=samples / steady.median,
-        trained=training.sum(axis=1),
-        evaluated=evaluation.sum(axis=1),
-        warm_up=np.maximum((training * before).sum(axis=1) - steady.first * steady.median, 0.0),
+        **own,
+        samples_sec=samples / own["time"],
         accuracy=accuracy,
         loss=loss,
         validation_loss=validation_loss,
-        last_time=training[:, -1],
-        last_validation=evaluation[:, -1],
-        to_target=_to_target(processes, target),
-        joules=_joules(_by_process(_spent, processes), before),
-        unsettled=np.array(steady.reasons, object),
+        to_target=epochs.to_target,
     )
 
 
-def columns(parts: Sequence[object | None], *names: str) -> Floats:
-    """Two attributes or more of each part, (names, parts); NaN where one is None, or the part."""
-    read, nothing = attrgetter(*names), (None,) * len(names)
-    rows = [nothing if each is None else read(each) for each in parts]
-    return np.array(rows, float).reshape(len(parts), len(names)).T
+attributes = attrgetter("samples", "validation_accuracy", "loss", "validation_loss")
+_OF_ALIKE = (
+    "time", "time_with_validation", "trained", "evaluated", "warm_up", "last_time",
+    "last_validation", "joules",
+)  # fmt: skip
 
 
-def _by_process(figure: Callable[[Epoch], float], processes: Processes) -> Floats:
-    """A figure of every epoch, shape (processes, epochs)."""
-    values = np.fromiter(map(figure, chain.from_iterable(processes)), float)
-    return values.reshape(len(processes), -1)
+def _alike(epochs: Epochs, which: NDArray[np.bool_], length: int) -> dict[str, Floats | Objects]:
+    """Of those processes, which have the same number of epochs."""
+    within = np.repeat(which, epochs.lengths)
+    training, evaluation, joules = (
+        each[within].reshape(-1, length)
+        for each in (epochs.train_seconds, epochs.validation_seconds, epochs.joules)
+    )
+    steady = steady_states(training)
+    before = np.arange(length) < steady.first[:, np.newaxis]
+    return {
+        "time": steady.median,
+        "time_with_validation": _medians(np.where(before, np.nan, training + evaluation)),
+        "trained": training.sum(axis=1),
+        "evaluated": evaluation.sum(axis=1),
+        "warm_up": np.maximum((training * before).sum(axis=1) - steady.first * steady.median, 0.0),
+        "last_time": training[:, -1],
+        "last_validation": evaluation[:, -1],
+        "joules": _medians(np.where(before, np.nan, joules)),
+        "unsettled": np.array(steady.reasons, object),
+    }
 
 
-def _settled_medians(seconds: Floats, first: NDArray[np.int64]) -> Floats:
-    """The median of each process from its `first` epoch on; `seconds`: (processes, epochs)."""
-    medians = np.empty(len(seconds))
-    for start in np.unique(first):
-        medians[first == start] = np.median(seconds[first == start, start:], axis=1)
-    return medians
-
-
-def _to_target(processes: Processes, target: float | None) -> Floats:
-    if target is None:
-        return np.full(len(processes), np.nan)
-    found = [
-        time_to_accuracy(
-            [epoch.train_seconds for epoch in epochs],
-            [epoch.validation_accuracy for epoch in epochs],
-            target,
-        )
-        for epochs in processes
-    ]
-    return np.array(found, float)
-
-
-def _spent(epoch: Epoch) -> float:
-    return sum(epoch.joules.values()) if epoch.joules else math.nan
-
-
-def _joules(spent: Floats, before: NDArray[np.bool_]) -> Floats:
-    """Medians over the settled epochs of each process; both: (processes, epochs)."""
-    found = np.full(len(spent), np.nan)
-    settled = np.where(before, np.nan, spent)
-    (metered,) = np.nonzero(~np.isnan(settled).all(axis=1))
-    found[metered] = np.nanmedian(settled[metered], axis=1)
+def _medians(values: Floats) -> Floats:
+    """Of each row, less what is missing; NaN where all is."""
+    found = np.full(len(values), np.nan)
+    some = ~np.isnan(values).all(axis=1)
+    found[some] = np.nanmedian(values[some], axis=1)
     return found
+
+
+def numbers(rows: Sequence[Sequence[float | None]], width: int) -> Floats:
+    """Rows of numbers as columns, shape (width, rows); NaN for None."""
+    return np.array(rows, float).reshape(len(rows), width).T
 
 
 def cost(seconds: float | None, price_per_hour: float | None) -> float | None:

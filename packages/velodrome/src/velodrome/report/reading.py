@@ -11,10 +11,13 @@ import numpy as np
 from velodrome import record as records
 from velodrome import store
 from velodrome.errors import UserError
-from velodrome.report.results import Results, decode, joined, parsed, places
+from velodrome.report.lines import Gathered, decode, places
+from velodrome.report.results import Results, joined
 
-# Bytes of results that are read at a time: what is made of them stays in the processor's cache.
-_PIECE = 2**20
+_PIECE = 2**24
+"""Bytes of results that a process reads at a time."""
+_BATCH = 2**17
+"""Bytes of them that are decoded at a time: what is made of them stays in its cache."""
 
 
 def read(
@@ -48,11 +51,8 @@ def read(
 def _read(
     folder: Path, content: store.Content, target: float | None, pool: Executor | None
 ) -> Results:
-    ends = [0]
     whole = store.whole(content)
-    while ends[-1] < whole:
-        ends.append(content.find(b"\n", ends[-1] + _PIECE) + 1 or whole)
-    pieces = list(pairwise(ends)) or [(0, 0)]
+    pieces = list(pairwise(_cuts(content, 0, whole, _PIECE))) or [(0, 0)]
     # Helpers begin at the end, this process at the beginning, until they meet.
     begun = {
         piece: pool.submit(_piece, folder, *piece, target) for piece in reversed(pieces[1:]) if pool
@@ -67,22 +67,39 @@ def _read(
     )
 
 
+def _cuts(content: store.Content, begin: int, end: int, size: int) -> list[int]:
+    """The two places and those between them, at ends of lines, at least so many bytes apart."""
+    cuts = [begin]
+    while cuts[-1] < end:
+        cuts.append(content.find(b"\n", cuts[-1] + size, end) + 1 or end)
+    return cuts
+
+
 def _piece(folder: Path, begin: int, end: int, target: float | None) -> Results:
     """The lines between two places in a folder's results."""
-    content = store.content(folder)[begin:end]
-    first, last = places(content)
+    content = store.content(folder)
+    gathered = Gathered(target)
+    for first, last in pairwise(_cuts(content, begin, end, _BATCH)):
+        _add(gathered, content, first, last, folder)
     try:
-        lines = decode(content)
-        if len(lines) == len(first):
-            return parsed(lines, first + begin, last + begin, target)
-    except msgspec.DecodeError:
-        pass
+        return gathered.results()
     except ValueError as error:
         raise UserError(f"{folder / store.RESULTS}: {error}") from None
+
+
+def _add(gathered: Gathered, content: store.Content, begin: int, end: int, folder: Path) -> None:
+    at = places(content, begin, end)
+    try:
+        lines = decode(memoryview(content)[begin:end])
+        if len(lines) == len(at[0]):
+            gathered.add(lines, *at)
+            return
+    except msgspec.DecodeError:
+        pass
     # A line is of an earlier form, or none at all: one by one, to say which.
-    before = store.content(folder)[:begin].count(b"\n")
+    before = content[:begin].count(b"\n")
     each = [
         records.encode(store.decoded(line, folder, before + number))
-        for number, line in enumerate(content.splitlines(), 1)
+        for number, line in enumerate(content[begin:end].splitlines(), 1)
     ]
-    return parsed(decode(b"\n".join(each)), first + begin, last + begin, target)
+    gathered.add(decode(b"\n".join(each)), *at)

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from velodrome.devices import Devices
-from velodrome.report.process import Floats, Objects
-from velodrome.report.results import Common, Integers, Results
+from velodrome.report.process import Floats, Integers, Objects
+from velodrome.report.results import Common, Results
 
 # As many as stay in the processor's cache while they are written.
 _TOGETHER = 1000

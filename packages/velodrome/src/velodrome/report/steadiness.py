@@ -1,12 +1,12 @@
 """How steady the machine was while a run was measured: pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
 
 from velodrome.machine import Machine
-from velodrome.report.results import Results, joined, known
+from velodrome.report.results import Results, known
 from velodrome.report.summary import Group
 from velodrome.statistics import median
 from velodrome.steadiness import UNSTEADY
@@ -40,19 +40,19 @@ def drifts(groups: Iterable[Group]) -> dict[Machine, Drift | None]:
     own: dict[Machine, list[Results]] = {}
     for group in groups:
         own.setdefault(group.machine, []).extend(row.runs for row in group.rows)
-    return {machine: drift(joined(each)) for machine, each in own.items()}
+    return {machine: drift(each) for machine, each in own.items()}
 
 
-def drift(runs: Results) -> Drift | None:
+def drift(runs: Sequence[Results]) -> Drift | None:
     """How the fixed kernel's time changed, trial by trial; None without readings."""
-    timed = runs.take(~np.isnan(runs.before))
-    if not timed:
+    started = np.concatenate([each.started for each in runs])
+    around = np.concatenate([np.column_stack([each.before, each.after]) for each in runs])
+    readings = known(around[np.argsort(started, kind="stable")].ravel())
+    if not len(readings):
         return None
-    timed = timed.take(np.argsort(timed.started, kind="stable"))
-    readings = np.column_stack([timed.before, timed.after]).ravel()
     third = max(len(readings) // 3, 1)
     middle = median(readings)
-    at_start = known(timed.at_start)
+    at_start = known(np.concatenate([each.at_start for each in runs]))
     return Drift(
         readings=len(readings),
         seconds=middle,

@@ -10,8 +10,8 @@ import numpy as np
 from velodrome import user_code
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, find, flag
-from velodrome.report.process import Floats
-from velodrome.report.results import Integers, Results, known
+from velodrome.report.process import Floats, Integers
+from velodrome.report.results import Results, known
 from velodrome.report.words import RECIPE, differing, line, words
 from velodrome.statistics import (
     LEVEL,
@@ -212,14 +212,15 @@ def groups(
     for (trial, pins, machine), found in repeats(results).items():
         shared = msgspec.structs.replace(trial, **_ALIKE[by])
         runs = results.take(found.numbers)
+        ok = runs.ok
         row = Row(
             trial=found.trial,
             machine=machine,
             by=by,
             pins=pins,
             runs=runs,
-            done=runs.take(runs.ok),
-            failed=runs.take(~runs.ok),
+            done=runs if ok.all() else runs.take(ok),
+            failed=runs.take(~ok),
             superseded=found.superseded,
             verdict=find(verdicts, found.trial),
         )

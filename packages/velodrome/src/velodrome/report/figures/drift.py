@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from velodrome.report.figures.parts import (
     name_of,
     of_engine,
 )
-from velodrome.report.results import Results, joined
+from velodrome.report.process import Objects
 from velodrome.report.summary import Row
 from velodrome.statistics import median
 
@@ -28,13 +27,12 @@ def _drift(rows: Sequence[Row]) -> list[Chart]:
     found = []
     for machine in dict.fromkeys(row.machine for row in rows):
         here = [row for row in rows if row.machine == machine]
-        every = joined([row.done for row in here])
-        began = _seconds(every.started.min())
+        began = _seconds(min(row.done.started.min() for row in here))
         series = [
             of_engine(label, engine, _paces(own, began))
             for (label, engine), own in by_label(here).items()
         ]
-        series.append(_kernel(every, began))
+        series.append(_kernel(here, began))
         if kept := tuple(each for each in series if each.points):
             found.append(
                 chart(
@@ -52,44 +50,44 @@ def _drift(rows: Sequence[Row]) -> list[Chart]:
 def _paces(rows: Sequence[Row], began: float) -> tuple[Point, ...]:
     """The throughput of each run over the median of its repeats, where there are several."""
     repeated = [row for row in rows if len(row.done) > 1]
-    runs = [
-        (started, row, int(repeat), float(speed))
-        for row in repeated
-        for started, repeat, speed in zip(
-            row.done.started, row.done.repeat, row.done.samples_sec, strict=True
-        )
-    ]
-    return tuple(
-        Point(
-            x=(_seconds(started) - began) / 60,
-            y=speed / (row.samples_sec or 1.0),
-            text=f"{name_of(row)}, batch {row.trial.batch_size}, run {repeat + 1}: "
-            f"{speed:,.0f} samples/s",
-        )
-        for started, row, repeat, speed in _thinned(sorted(runs, key=lambda run: run[0]))
+    runs = [(row, number) for row in repeated for number in range(len(row.done))]
+    return tuple(_pace(*runs[at], began) for at in _thinned([row.done.started for row in repeated]))
+
+
+def _pace(row: Row, number: int, began: float) -> Point:
+    speed = row.done.samples_sec[number]
+    return Point(
+        x=(_seconds(row.done.started[number]) - began) / 60,
+        y=float(speed) / (row.samples_sec or 1.0),
+        text=f"{name_of(row)}, batch {row.trial.batch_size}, "
+        f"run {row.done.repeat[number] + 1}: {speed:,.0f} samples/s",
     )
 
 
-Many = TypeVar("Many")
+def _thinned(started: Sequence[Objects]) -> list[int]:
+    """In the order of their start, every n-th, where there are more than an eye can tell apart."""
+    every = np.concatenate([_NONE, *started])
+    order: list[int] = np.argsort(every, kind="stable").tolist()
+    return order[:: 1 + len(every) // _POINTS]
 
 
-def _thinned(many: Sequence[Many]) -> Sequence[Many]:
-    """Every n-th, where there are more than an eye can tell apart; the caption says so."""
-    return many[:: 1 + len(many) // _POINTS]
+_NONE = np.array([], object)
 
 
-def _kernel(runs: Results, began: float) -> Series:
+def _kernel(rows: Sequence[Row], began: float) -> Series:
     """The pace of a fixed kernel before each run, over its median."""
-    timed = runs.take(~np.isnan(runs.before))
-    middle = median(timed.before) if timed else 0.0
-    readings = sorted(zip(timed.started.tolist(), timed.before.tolist(), strict=True))
+    timed = [~np.isnan(row.done.before) for row in rows]
+    before = np.concatenate([row.done.before[at] for row, at in zip(rows, timed, strict=True)])
+    started = [row.done.started[at] for row, at in zip(rows, timed, strict=True)]
+    when = np.concatenate(started)
+    middle = median(before) if len(before) else 0.0
     points = tuple(
         Point(
-            x=(_seconds(started) - began) / 60,
-            y=middle / seconds,
-            text=f"a fixed kernel took {seconds * 1e3:.1f} ms",
+            x=(_seconds(when[at]) - began) / 60,
+            y=middle / float(before[at]),
+            text=f"a fixed kernel took {before[at] * 1e3:.1f} ms",
         )
-        for started, seconds in _thinned(readings)
+        for at in _thinned(started)
     )
     return Series(name="a fixed kernel", points=points, hue=GREY)
 
