@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from builders import MACHINE, record, trial
 from velodrome import store
 from velodrome.errors import UserError
-from velodrome.helpers import helpers
 from velodrome.record import Placement, Record, Site, encode
 from velodrome.report import reading
 from velodrome.report.lines import results
@@ -83,10 +82,9 @@ def test_helpers_read_what_this_process_reads(
     monkeypatch.setattr(reading, "_PIECE", 3000)
     found = [record(trial(repeat=n), seconds=(3.0, 2.0 + n)) for n in range(40)]
     path = folder(tmp_path / "run", found)
-    with helpers(1) as pool:
-        helped = read([path], 0.8, pool)
+    helped = read([path], 0.8)
     assert list(helped.records) == found
-    same(helped, read([path], 0.8))
+    same(helped, results(found, 0.8))
     assert helped.to_target.tolist() == [3.0] * 40
 
 

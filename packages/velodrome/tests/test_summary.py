@@ -136,6 +136,46 @@ def test_results_of_older_code_are_superseded_not_mixed(changed: str) -> None:
     assert not any("left out" in note for note in summary.notes(groups(new)[0]))
 
 
+several = st.lists(
+    st.tuples(
+        st.sampled_from(["jax", "torch"]),
+        st.sampled_from(["new", "old"]),
+        st.integers(0, 2),
+        st.integers(1, 3),
+    ),
+    max_size=12,
+)
+
+
+@given(several)
+def test_of_each_repeat_of_the_newest_code_the_last_attempt_counts(
+    ran: list[tuple[str, str, int, int]],
+) -> None:
+    records = [
+        msgspec.structs.replace(
+            record(trial(engine=engine, environment=code, repeat=repeat)),
+            started=f"2026-01-0{day}T00:00:00+00:00",
+        )
+        for engine, code, repeat, day in ran
+    ]
+    expected = {}
+    for engine in ("jax", "torch"):
+        own = [(n, one) for n, one in enumerate(records) if one.trial.engine == engine]
+        if own:
+            _, newest = max(own, key=lambda each: (each[1].started, each[0]))
+            last = {(one.trial.environment, one.trial.repeat): n for n, one in own}
+            counts = {n for (code, _), n in last.items() if code == newest.trial.environment}
+            expected[engine] = newest.trial, sorted(counts), len(last) - len(counts)
+    found = summary.repeats(results(records))
+    assert {
+        trial.engine: (each.trial, each.numbers.tolist(), each.superseded)
+        for (trial, _, _), each in found.items()
+    } == expected
+    assert list(dict.fromkeys(one.trial.engine for one in records)) == [
+        trial.engine for trial, _, _ in found
+    ]
+
+
 def test_a_later_attempt_replaces_a_failed_one() -> None:
     failed, done = record(status="timeout"), record(attempt=2)
     (group,) = groups([failed, done])

@@ -7,12 +7,9 @@ did not.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from velodrome.report.compare import Run
 
 
 def command(
@@ -26,16 +23,17 @@ def command(
     ] = None,
 ) -> int:
     """Print what differs, and by how much."""
-    from velodrome import percent
+    from velodrome import percent, store
     from velodrome.errors import UserError
-    from velodrome.helpers import helpers
+    from velodrome.parity.verdict import known
     from velodrome.report import compare
+    from velodrome.report.reading import read
 
     bound = None if fail_if_slower is None else percent.parse(fail_if_slower, "--fail-if-slower")
-    # Each folder in a process: of two long runs, reading takes nearly all the time.
-    with helpers(1) as helper:
-        second = helper.submit(_read, b)
-        match = compare.match(_read(a), second.result())
+    for folder in (a, b):
+        store.content(folder)  # Before any is read, one without results is refused.
+    first, second = (compare.run(read([folder]), known([folder])) for folder in (a, b))
+    match = compare.match(first, second)
     if not match.pairs:
         raise UserError(
             f"{a} and {b} have no configuration in common: "
@@ -55,10 +53,3 @@ def command(
     if markdown is not None:
         markdown.write_text(compare.markdown(match, bound))
     return 1 if any(pair.refused or lost(pair) for pair in match.pairs) else 0
-
-
-def _read(folder: Path) -> "Run":
-    from velodrome.parity.verdict import known
-    from velodrome.report import compare, reading
-
-    return compare.run(reading.read([folder]), known([folder]))

@@ -12,47 +12,8 @@ from velodrome.machine import usable_threads
 _MOST = 4
 
 
-class Drawers:
-    """Processes that draw figures while this one goes on.
-
-    Made before there is anything to draw, they load matplotlib and its fonts meanwhile. Use them
-    as a context manager: at its end every file is written.
-
-    Attributes:
-        pool: the processes, for other work of the report while there is nothing to draw.
-
-    Raises:
-        OSError: at the end, a file cannot be written.
-    """
-
-    def __init__(self) -> None:
-        number = min(usable_threads(), _MOST)
-        self.pool = helpers(number)
-        self._begun: list[Future[None]] = [self.pool.submit(_load) for _ in range(number)]
-
-    def draw(self, chart: Chart, folder: Path, name: str) -> list[Path]:
-        """Begin to draw a chart as SVG and as PNG.
-
-        Returns:
-            The files that will be there.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        both = [folder / f"{name}.svg", folder / f"{name}.png"]
-        self._begun.append(self.pool.submit(_write, chart, *both))
-        return both
-
-    def __enter__(self) -> "Drawers":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
-        if kind is None:
-            for each in self._begun:
-                each.result()
-
-
-def _load() -> None:
-    gc.disable()  # As in `velodrome.garbage`; a process that draws does not live long.
+def load() -> None:
+    """Load matplotlib and its fonts: processes that begin as copies of this one have them then."""
     from velodrome.drawing.figure import write
 
     axis = Axis(title="anything")
@@ -64,7 +25,42 @@ def _load() -> None:
     write(anything, BytesIO(), BytesIO())
 
 
+class Drawers:
+    """Processes that draw figures while this one goes on.
+
+    Use them as a context manager: at its end every file is written.
+
+    Raises:
+        OSError: at the end, a file cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._helpers = helpers(min(usable_threads(), _MOST))
+        self._begun: list[Future[None]] = []
+
+    def draw(self, chart: Chart, folder: Path, name: str) -> list[Path]:
+        """Begin to draw a chart as SVG and as PNG.
+
+        Returns:
+            The files that will be there.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        both = [folder / f"{name}.svg", folder / f"{name}.png"]
+        self._begun.append(self._helpers.submit(_write, chart, *both))
+        return both
+
+    def __enter__(self) -> "Drawers":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._helpers.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        if kind is None:
+            for each in self._begun:
+                each.result()
+
+
 def _write(chart: Chart, svg: Path, png: Path) -> None:
     from velodrome.drawing.figure import write
 
+    gc.disable()  # Figures are full of cycles, and this process does not live long.
     write(chart, svg, png)

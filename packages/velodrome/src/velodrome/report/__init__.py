@@ -1,7 +1,6 @@
 """What a run folder tells: the table on the terminal, and the files beside the results."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -10,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from velodrome import store, yaml
-from velodrome.drawing.drawers import Drawers
+from velodrome.drawing import drawers
 from velodrome.parity.verdict import keep, known
 from velodrome.parity.verdict import read as read_verdicts
 from velodrome.registry import unknown
@@ -19,12 +18,12 @@ from velodrome.report import (
     findings,
     markdown,
     page,
-    reading,
     rerun,
     results_csv,
     steadiness,
     summary,
 )
+from velodrome.report.reading import Reading
 from velodrome.report.results import Results
 from velodrome.report.table import Ranking
 
@@ -114,14 +113,14 @@ def written(
 
     Figures are still being drawn meanwhile: at the end of the context all files are there.
     """
-    for folder in folders:
-        store.content(folder)  # Before anything is begun, a folder without results is refused.
-    with Drawers() as drawers:
-        measured, groups, by_engine = read(folders, selection, drawers.pool)
+    begun = _begun(folders, selection)
+    drawers.load()  # While helpers read.
+    measured, groups, by_engine = _ranked(begun, folders, selection)
+    with drawers.Drawers() as drawing:
         charts, drawn = [], []
         for name, chart in figures.named(by_engine):
             charts.append(chart)
-            drawn += drawers.draw(chart, out / "figures", name)
+            drawn += drawing.draw(chart, out / "figures", name)
         csv = results_csv.text(measured)
         (out / "results.csv").write_text(csv, newline="")
         found = findings.findings(by_engine)
@@ -145,22 +144,31 @@ def _keep_verdicts(groups: Sequence[summary.Group], out: Path) -> None:
 
 
 def read(
-    folders: Sequence[Path], selection: Selection, pool: Executor | None = None
+    folders: Sequence[Path], selection: Selection
 ) -> tuple[Results, list[summary.Group], list[summary.Group]]:
     """The results selected, their ranking, and the ranking of the engines.
 
     Args:
         folders: one run folder or several.
         selection: which results, and how they are put together.
-        pool: processes that help to read.
 
     Raises:
         UserError: a folder holds no results, or nothing has the values wanted.
     """
+    return _ranked(_begun(folders, selection), folders, selection)
+
+
+def _begun(folders: Sequence[Path], selection: Selection) -> Reading:
     target = selection.target
     if target is None:
         target = next((found for folder in folders if (found := _target(folder))), None)
-    measured = reading.read(folders, target, pool)
+    return Reading(folders, target)
+
+
+def _ranked(
+    begun: Reading, folders: Sequence[Path], selection: Selection
+) -> tuple[Results, list[summary.Group], list[summary.Group]]:
+    measured, target = begun.results(), begun.target
     for field, values in selection.only.items():
         measured = _only(measured, field, values)
     verdicts = known(folders)

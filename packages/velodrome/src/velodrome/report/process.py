@@ -111,25 +111,35 @@ def _alike(epochs: Epochs, which: NDArray[np.bool_], length: int) -> dict[str, F
         for each in (epochs.train_seconds, epochs.validation_seconds, epochs.joules)
     )
     steady = steady_states(training)
-    before = np.arange(length) < steady.first[:, np.newaxis]
+    first = steady.first
+    before = np.arange(length) < first[:, np.newaxis]
     return {
         "time": steady.median,
-        "time_with_validation": _medians(np.where(before, np.nan, training + evaluation)),
+        "time_with_validation": _medians(training + evaluation, first),
         "trained": training.sum(axis=1),
         "evaluated": evaluation.sum(axis=1),
-        "warm_up": np.maximum((training * before).sum(axis=1) - steady.first * steady.median, 0.0),
+        "warm_up": np.maximum((training * before).sum(axis=1) - first * steady.median, 0.0),
         "last_time": training[:, -1],
         "last_validation": evaluation[:, -1],
-        "joules": _medians(np.where(before, np.nan, joules)),
+        "joules": _metered(joules, first),
         "unsettled": np.array(steady.reasons, object),
     }
 
 
-def _medians(values: Floats) -> Floats:
-    """Of each row, less what is missing; NaN where all is."""
-    found = np.full(len(values), np.nan)
-    some = ~np.isnan(values).all(axis=1)
-    found[some] = np.nanmedian(values[some], axis=1)
+def _medians(values: Floats, first: Integers) -> Floats:
+    """Of each row from its `first` on."""
+    found = np.empty(len(values))
+    for start in np.unique(first):
+        found[first == start] = np.median(values[first == start, start:], axis=1)
+    return found
+
+
+def _metered(joules: Floats, first: Integers) -> Floats:
+    """The same, less where there is no meter; NaN where there is none at all."""
+    settled = np.where(np.arange(joules.shape[1]) < first[:, np.newaxis], np.nan, joules)
+    found = np.full(len(joules), np.nan)
+    some = ~np.isnan(settled).all(axis=1)
+    found[some] = np.nanmedian(settled[some], axis=1) if some.any() else np.nan
     return found
 
 

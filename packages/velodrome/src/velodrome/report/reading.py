@@ -1,7 +1,6 @@
 """Run folders as a table, long ones read in several processes."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import numpy as np
 from velodrome import record as records
 from velodrome import store
 from velodrome.errors import UserError
+from velodrome.helpers import helpers
+from velodrome.machine import usable_threads
 from velodrome.report.lines import Gathered, decode, places
 from velodrome.report.results import Results, joined
 
@@ -20,56 +21,71 @@ _BATCH = 2**17
 """Bytes of them that are decoded at a time: what is made of them stays in its cache."""
 
 
-def read(
-    folders: Sequence[Path], target: float | None = None, pool: Executor | None = None
-) -> Results:
-    """Every record of run folders, in the order in which they were made.
+def read(folders: Sequence[Path], target: float | None = None) -> Results:
+    """Every record of run folders: see `Reading`."""
+    return Reading(folders, target).results()
 
-    A last line that was cut off is left out. Of the same trial in two runs, the newest counts:
-    of several folders, the records are in the order in which they were started.
 
-    Args:
-        folders: one or several.
+class Reading:
+    """Run folders that are being read: of long ones, helpers have begun at the end.
+
+    Attributes:
         target: validation accuracy whose time is wanted.
-        pool: processes that help; this one alone reads, unless given.
 
     Raises:
-        UserError: there is no such folder, or a line in it is no record.
+        UserError: there is no such folder.
     """
-    contents = [store.content(folder) for folder in folders]
-    table = joined(
-        [
-            msgspec.structs.replace(_read(folder, content, target, pool), contents=(content,))
-            for folder, content in zip(folders, contents, strict=True)
-        ]
-    )
-    if len(folders) == 1:
-        return table
-    return table.take(np.argsort(table.started, kind="stable"))
 
-
-def _read(
-    folder: Path, content: store.Content, target: float | None, pool: Executor | None
-) -> Results:
-    whole = store.whole(content)
-    pieces = list(pairwise(_cuts(content, 0, whole, _PIECE))) or [(0, 0)]
-    # Helpers begin at the end, this process at the beginning, until they meet.
-    begun = {
-        piece: pool.submit(_piece, folder, *piece, target) for piece in reversed(pieces[1:]) if pool
-    }
-    return joined(
-        [
-            _piece(folder, *piece, target)
-            if piece not in begun or begun[piece].cancel()
-            else begun[piece].result()
-            for piece in pieces
+    def __init__(self, folders: Sequence[Path], target: float | None = None) -> None:
+        self.target = target
+        self._folders = {folder: store.content(folder) for folder in folders}
+        self._pieces = [
+            (folder, *piece)
+            for folder, content in self._folders.items()
+            for piece in pairwise(_cuts(content, 0, store.whole(content), _PIECE))
         ]
-    )
+        self._helpers = helpers(max(usable_threads() - 1, 1))
+        self._begun = {
+            piece: self._helpers.submit(_piece, *piece, target)
+            for piece in reversed(self._pieces[1:])
+        }
+
+    def results(self) -> Results:
+        """Every record, in the order in which they were made.
+
+        A last line that was cut off is left out. Of the same trial in two runs, the newest
+        counts: of several folders, the records are in the order in which they were started.
+
+        Raises:
+            UserError: a line is no record.
+        """
+        try:
+            tables = [(piece[0], self._read(piece)) for piece in self._pieces]
+        finally:
+            self._helpers.shutdown(cancel_futures=True)
+        table = joined(
+            [
+                msgspec.structs.replace(
+                    joined([table for of, table in tables if of == folder]), contents=(content,)
+                )
+                for folder, content in self._folders.items()
+            ]
+        )
+        if len(self._folders) == 1:
+            return table
+        return table.take(np.argsort(table.started, kind="stable"))
+
+    def _read(self, piece: tuple[Path, int, int]) -> Results:
+        """Here, from the beginning, until what a helper has begun."""
+        begun = self._begun.get(piece)
+        if begun is None or begun.cancel():
+            return _piece(*piece, self.target)
+        return begun.result()
 
 
 def _cuts(content: store.Content, begin: int, end: int, size: int) -> list[int]:
     """The two places and those between them, at ends of lines, at least so many bytes apart."""
-    cuts = [begin]
+    cuts = [begin, content.find(b"\n", begin + size, end) + 1 or end]
     while cuts[-1] < end:
         cuts.append(content.find(b"\n", cuts[-1] + size, end) + 1 or end)
     return cuts

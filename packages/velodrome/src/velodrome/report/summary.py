@@ -1,8 +1,8 @@
 """From records to the rows of a table: repeats put together, engines ranked; pure."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Container, Hashable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from velodrome import user_code
 from velodrome.machine import Machine
 from velodrome.parity.verdict import Verdict, find, flag
 from velodrome.report.process import Floats, Integers
-from velodrome.report.results import Results, known
+from velodrome.report.results import Common, Results, known
 from velodrome.report.words import RECIPE, differing, line, words
 from velodrome.statistics import (
     LEVEL,
@@ -132,6 +132,9 @@ Configured = tuple[Trial, str, Machine]
 """What the repeats of a row have in common: the configuration, the pins and the machine."""
 
 
+Value = TypeVar("Value", bound=Hashable)
+
+
 class Repeats(msgspec.Struct, frozen=True, kw_only=True):
     """The records of one configuration that count.
 
@@ -155,36 +158,52 @@ def repeats(results: Results) -> dict[Configured, Repeats]:
     Args:
         results: in the order of attempts.
     """
-    keys = [
-        ((configuration(each.trial), each.pins, each.machine), _version(each.trial))
-        for each in results.commons
-    ]
-    started = results.started.tolist()
-    newest: dict[Configured, int] = {}
-    last: dict[Configured, dict[tuple[_Version, int], int]] = {}
-    repeated = zip(results.common.tolist(), results.repeat.tolist(), strict=True)
-    for number, (common, repeat) in enumerate(repeated):
-        key, version = keys[common]
-        if started[number] >= started[newest.setdefault(key, number)]:
-            newest[key] = number
-        last.setdefault(key, {})[version, repeat] = number
-    return {key: _counting(results, newest[key], own) for key, own in last.items()}
-
-
-_Version = tuple[str, str, str]
-
-
-def _counting(results: Results, newest: int, last: dict[tuple[_Version, int], int]) -> Repeats:
-    trial = results.commons[results.common[newest]].trial
-    numbers = [number for (version, _), number in last.items() if version == _version(trial)]
-    return Repeats(
-        trial=msgspec.structs.replace(trial, repeat=int(results.repeat[newest])),
-        numbers=np.array(numbers, int),
-        superseded=len(last) - len(numbers),
+    of, keys = _numbered(
+        (configuration(each.trial), each.pins, each.machine) for each in results.commons
     )
+    edition, editions = _numbered(_version(each.trial) for each in results.commons)
+    key, version = of[results.common], edition[results.common]
+    newest = np.empty(len(keys), int)
+    in_time = np.argsort(results.started, kind="stable")
+    newest[key[in_time]] = in_time  # Of several the last one stays.
+    last = _last(key * len(editions) + version, results.repeat)
+    counting = version[last] == version[newest[key[last]]]
+    counts, left_out = (
+        np.split(some, np.searchsorted(key[some], np.arange(1, len(keys))))
+        for some in (last[counting], last[~counting])
+    )
+    first = np.unique(key, return_index=True)
+    return {
+        keys[number]: Repeats(
+            trial=_trial(results, newest[number]),
+            numbers=np.sort(counts[number]),
+            superseded=len(left_out[number]),
+        )
+        for number in first[0][np.argsort(first[1])]
+    }
 
 
-def _version(trial: Trial) -> _Version:
+def _numbered(values: Iterable[Value]) -> tuple[Integers, list[Value]]:
+    """A number for each value, the same for the same, and the values by number."""
+    found: dict[Value, int] = {}
+    numbers = [found.setdefault(value, len(found)) for value in values]
+    return np.array(numbers, int), list(found)
+
+
+def _last(group: Integers, repeat: Integers) -> Integers:
+    """The last of each repeat of each group, groups in order."""
+    order = np.lexsort((np.arange(len(group)), repeat, group))
+    ends = np.nonzero(np.diff(group[order]) | np.diff(repeat[order]))[0]
+    found: Integers = order[np.append(ends, len(order) - 1)] if len(order) else order
+    return found
+
+
+def _trial(results: Results, number: int) -> Trial:
+    common: Common = results.commons[results.common[number]]
+    return msgspec.structs.replace(common.trial, repeat=int(results.repeat[number]))
+
+
+def _version(trial: Trial) -> tuple[str, str, str]:
     return trial.environment, trial.graph, trial.data
 
 
