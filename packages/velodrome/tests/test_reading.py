@@ -15,7 +15,7 @@ from velodrome.errors import UserError
 from velodrome.record import Placement, Record, Site, encode
 from velodrome.report import reading
 from velodrome.report.lines import results
-from velodrome.report.reading import read
+from velodrome.report.reading import Reading, read
 from velodrome.report.results import Results, joined
 
 
@@ -86,6 +86,18 @@ def test_helpers_read_what_this_process_reads(
     assert list(helped.records) == found
     same(helped, results(found, 0.8))
     assert helped.to_target.tolist() == [3.0] * 40
+
+
+def test_each_folder_has_a_table_of_its_own_the_same_twice_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_PIECE", 3000)
+    runs = {
+        name: [record(trial(engine=name, repeat=n)) for n in range(20)] for name in ("jax", "torch")
+    }
+    paths = [folder(tmp_path / name, found) for name, found in runs.items()]
+    tables = Reading([*paths, paths[0]]).by_folder()
+    assert [list(table.records) for table in tables] == [runs["jax"], runs["torch"], runs["jax"]]
 
 
 def test_records_of_several_runs_are_in_the_order_of_their_start(tmp_path: Path) -> None:

@@ -23,16 +23,18 @@ def command(
     ] = None,
 ) -> int:
     """Print what differs, and by how much."""
-    from velodrome import percent, store
+    from velodrome import percent
     from velodrome.errors import UserError
     from velodrome.parity.verdict import known
     from velodrome.report import compare
-    from velodrome.report.reading import read
+    from velodrome.report.reading import Reading
 
     bound = None if fail_if_slower is None else percent.parse(fail_if_slower, "--fail-if-slower")
-    for folder in (a, b):
-        store.content(folder)  # Before any is read, one without results is refused.
-    first, second = (compare.run(read([folder]), known([folder])) for folder in (a, b))
+    measured = Reading([a, b]).by_folder()
+    first, second = (
+        compare.run(results, known([folder]))
+        for folder, results in zip((a, b), measured, strict=True)
+    )
     match = compare.match(first, second)
     if not match.pairs:
         raise UserError(

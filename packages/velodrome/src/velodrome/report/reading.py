@@ -38,48 +38,59 @@ class Reading:
 
     def __init__(self, folders: Sequence[Path], target: float | None = None) -> None:
         self.target = target
-        self._folders = {folder: store.content(folder) for folder in folders}
+        self._folders = folders
+        self._contents = [store.content(folder) for folder in folders]
         self._pieces = [
-            (folder, *piece)
-            for folder, content in self._folders.items()
+            (number, *piece)
+            for number, content in enumerate(self._contents)
             for piece in pairwise(_cuts(content, 0, store.whole(content), _PIECE))
         ]
         self._helpers = helpers(max(usable_threads() - 1, 1))
+        long = sum(map(len, self._contents)) > _PIECE
         self._begun = {
-            piece: self._helpers.submit(_piece, *piece, target)
-            for piece in reversed(self._pieces[1:])
+            (number, begin, end): self._helpers.submit(_piece, folders[number], begin, end, target)
+            for number, begin, end in reversed(self._pieces if long else [])
         }
 
     def results(self) -> Results:
-        """Every record, in the order in which they were made.
+        """Every record of all folders.
 
-        A last line that was cut off is left out. Of the same trial in two runs, the newest
-        counts: of several folders, the records are in the order in which they were started.
+        Of the same trial in two runs, the newest counts: of several folders, the records are in
+        the order in which they were started.
+
+        Raises:
+            UserError: a line is no record.
+        """
+        tables = self.by_folder()
+        if len(tables) == 1:
+            return tables[0]
+        table = joined(tables)
+        return table.take(np.argsort(table.started, kind="stable"))
+
+    def by_folder(self) -> list[Results]:
+        """Of each folder every record, in the order in which they were made.
+
+        A last line that was cut off is left out.
 
         Raises:
             UserError: a line is no record.
         """
         try:
-            tables = [(piece[0], self._read(piece)) for piece in self._pieces]
+            pieces = [(number, self._read(number, *piece)) for number, *piece in self._pieces]
         finally:
             self._helpers.shutdown(cancel_futures=True)
-        table = joined(
-            [
-                msgspec.structs.replace(
-                    joined([table for of, table in tables if of == folder]), contents=(content,)
-                )
-                for folder, content in self._folders.items()
-            ]
-        )
-        if len(self._folders) == 1:
-            return table
-        return table.take(np.argsort(table.started, kind="stable"))
+        return [
+            msgspec.structs.replace(
+                joined([piece for of, piece in pieces if of == number]), contents=(content,)
+            )
+            for number, content in enumerate(self._contents)
+        ]
 
-    def _read(self, piece: tuple[Path, int, int]) -> Results:
+    def _read(self, number: int, begin: int, end: int) -> Results:
         """Here, from the beginning, until what a helper has begun."""
-        begun = self._begun.get(piece)
+        begun = self._begun.get((number, begin, end))
         if begun is None or begun.cancel():
-            return _piece(*piece, self.target)
+            return _piece(self._folders[number], begin, end, self.target)
         return begun.result()
 
 
