@@ -22,8 +22,9 @@ bench-gpu: $(VENV)/installed
 
 test: test-velodrome test-backend
 
+# In two processes, file by file: what the tests of a file share is made once.
 test-velodrome: $(VENV)/developing
-	$(BIN)/python -m pytest -rs $(VELODROME)/tests
+	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --no-loadscope-reorder $(VELODROME)/tests
 
 # Our own tests, and a sample of Keras's; processes with one thread each do not wait for cores.
 test-backend: .venv-mxnet/developing
