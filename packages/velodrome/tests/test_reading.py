@@ -132,9 +132,15 @@ def test_a_line_that_is_no_record_is_named(
         read([path])
 
 
-def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
-    path = folder(tmp_path, [record(seconds=(0.0, 1.0))])
-    with pytest.raises(UserError, match=r"results.jsonl: .*time must be"):
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [((0.0, 1.0), "results.jsonl: .*time must be"), ((), "results.jsonl: .*without an epoch")],
+)
+def test_epochs_that_cannot_be_are_refused(
+    tmp_path: Path, seconds: tuple[float, ...], said: str
+) -> None:
+    path = folder(tmp_path, [record(), record(seconds=seconds)])
+    with pytest.raises(UserError, match=said):
         read([path])
 
 

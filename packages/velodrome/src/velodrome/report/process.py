@@ -78,7 +78,9 @@ def figures(epochs: Epochs) -> Figures:
     Raises:
         ValueError: one has no epochs, or a time that is not above zero.
     """
-    last = [attributes(each) for each in epochs.last]
+    if not epochs.lengths.all():
+        raise ValueError("a trial came to its end without an epoch")
+    last = [_last(each) for each in epochs.last]
     samples, accuracy, loss, validation_loss = numbers(last, 4)
     own: dict[str, Any] = {name: np.empty(len(last)) for name in _OF_ALIKE}
     own["unsettled"] = np.empty(len(last), object)
@@ -96,7 +98,7 @@ def figures(epochs: Epochs) -> Figures:
     )
 
 
-attributes = attrgetter("samples", "validation_accuracy", "loss", "validation_loss")
+_last = attrgetter("samples", "validation_accuracy", "loss", "validation_loss")
 _OF_ALIKE = (
     "time", "time_with_validation", "trained", "evaluated", "warm_up", "last_time",
     "last_validation", "joules",
