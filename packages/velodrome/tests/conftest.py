@@ -1,10 +1,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from velodrome import environment
 from velodrome.datasets.base import PreparedData
 from velodrome.environment import Environment
+
+# No timing is asserted in a test: on a busy machine a single example may take long.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

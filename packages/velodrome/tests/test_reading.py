@@ -49,7 +49,7 @@ drawn = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(drawn, max_size=8), st.integers(0, 8))
 def test_a_table_in_two_parts_is_that_of_the_whole(found: list[Record], cut: int) -> None:
     both = joined([results(found[:cut]), results(found[cut:])])

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from velodrome.statistics import (
@@ -188,7 +188,6 @@ def test_bootstrap_masses_are_those_of_all_resamples(n):
 # Comparisons: invariants
 
 
-@settings(deadline=None)
 @given(values(), values(), level(), st.floats(0.01, 100))
 def test_scale_does_not_matter(a, b, level, scale):
     found = compare(a, b, of="time", level=level)
@@ -199,7 +198,6 @@ def test_scale_does_not_matter(a, b, level, scale):
         assert (scaled.low, scaled.high) == pytest.approx((found.low, found.high), rel=1e-7)
 
 
-@settings(deadline=None)
 @given(values(), values(), level())
 def test_exchanging_the_groups_inverts_the_ratio_and_the_verdict(a, b, level):
     one, other = (compare(*x, of="time", level=level) for x in ((a, b), (b, a)))
@@ -212,7 +210,6 @@ def test_exchanging_the_groups_inverts_the_ratio_and_the_verdict(a, b, level):
     assert other.verdict == OPPOSITE[one.verdict]
 
 
-@settings(deadline=None)
 @given(values(5), values(5), level())
 def test_interval_ratio_p_and_verdict_never_contradict_each_other(a, b, level):
     found = compare(a, b, of="time", level=level)
@@ -230,7 +227,6 @@ def test_interval_ratio_p_and_verdict_never_contradict_each_other(a, b, level):
         assert found.low <= 1 <= found.high
 
 
-@settings(deadline=None)
 @given(values(6), values(6))
 def test_more_confidence_and_larger_families_widen_the_interval(a, b):
     steps = [compare(a, b, of="time", level=x) for x in (0.5, 0.9, 0.95, 0.99)]
@@ -241,7 +237,6 @@ def test_more_confidence_and_larger_families_widen_the_interval(a, b):
         assert outer.high >= inner.high * (1 - 1e-7)
 
 
-@settings(deadline=None)
 @given(values(), values(), st.floats(1.0, 3.0))
 def test_slowing_a_group_moves_the_whole_interval(a, b, factor):
     before = compare(a, b, of="time")

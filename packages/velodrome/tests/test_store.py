@@ -24,7 +24,7 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     assert store.read(tmp_path) == records
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_file_cut_anywhere_keeps_every_whole_record(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import SGDClassifier
 
@@ -26,7 +26,6 @@ SIDE = st.integers(1, 40)
     ),
     st.integers(1, 50),
 )
-@settings(deadline=None)
 def test_images_of_any_shape(spec: InputSpec, count: int) -> None:
     labels = np.arange(count, dtype=np.int32) % spec.classes
     result = images(spec, labels, seed=1)
@@ -44,7 +43,6 @@ def test_images_of_any_shape(spec: InputSpec, count: int) -> None:
     ),
     st.integers(1, 50),
 )
-@settings(deadline=None)
 def test_tokens_of_any_length(spec: InputSpec, count: int) -> None:
     result = tokens(spec, np.arange(count, dtype=np.int32) % spec.classes, seed=1)
     assert result.shape == (count, *spec.shape)
