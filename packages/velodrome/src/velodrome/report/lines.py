@@ -1,7 +1,6 @@
 """From lines of JSON to a table, some hundred kilobytes at a time.
 
-What is made of so many lines stays in the processor's cache until numbers are left of it: among a
-hundred thousand records that is half of the time.
+What is made of so many lines stays in the processor's cache until numbers are left of it.
 """
 
 import math

@@ -40,8 +40,8 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
 class Results(Figures, frozen=True, kw_only=True, eq=False):
     """Records, and the figures of those that came to their end.
 
-    Every attribute but the first two is a column, shape (records,): NaN or None where there is
-    nothing, seconds, bytes and joules.
+    Every attribute but `commons` and `contents` is a column, shape (records,): NaN or None where
+    there is nothing; seconds, bytes and joules.
 
     Attributes:
         commons: what records have in common.

@@ -168,18 +168,16 @@ def repeats(results: Results) -> dict[Configured, Repeats]:
     newest[key[in_time]] = in_time  # Of several the last one stays.
     last = _last(key * len(editions) + version, results.repeat)
     counting = version[last] == version[newest[key[last]]]
-    counts, left_out = (
-        np.split(some, np.searchsorted(key[some], np.arange(1, len(keys))))
-        for some in (last[counting], last[~counting])
-    )
-    first = np.unique(key, return_index=True)
+    counts = last[counting]
+    by_key = np.split(counts, np.searchsorted(key[counts], np.arange(1, len(keys))))
+    superseded = np.bincount(key[last[~counting]], minlength=len(keys))
     return {
         keys[number]: Repeats(
             trial=_trial(results, newest[number]),
-            numbers=np.sort(counts[number]),
-            superseded=len(left_out[number]),
+            numbers=np.sort(by_key[number]),
+            superseded=int(superseded[number]),
         )
-        for number in first[0][np.argsort(first[1])]
+        for number in dict.fromkeys(key.tolist())
     }
 
 
