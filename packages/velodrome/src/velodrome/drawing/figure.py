@@ -25,7 +25,14 @@ def write(chart: Chart, svg: Path | BinaryIO, png: Path | BinaryIO) -> None:
     Raises:
         OSError: a file cannot be written.
     """
-    with matplotlib.rc_context({"svg.hashsalt": chart.title, "text.hinting": "none"}):
+    with matplotlib.rc_context(
+        {
+            "svg.hashsalt": chart.title,
+            "svg.fonttype": "none",  # letters can be edited, searched and read aloud
+            "text.hinting": "none",
+            "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib: no other is looked for
+        }
+    ):
         drawn = figure(chart)
         # Placed once, for both files, with the sizes of text that the PNG is drawn with.
         FigureCanvasAgg(drawn)
@@ -72,9 +79,13 @@ def _plot(axes: Axes, series: Series, joined: bool) -> None:
         markerfacecolor="white" if series.dashed else colour,
         label=series.name,
     )
-    for point in series.points:
-        if point.low is not None and point.high is not None:
-            axes.vlines(point.x, point.low, point.high, color=colour, linewidth=1)
+    spreads = [
+        (point.x, point.low, point.high)
+        for point in series.points
+        if point.low is not None and point.high is not None
+    ]
+    if spreads:
+        axes.vlines(*zip(*spreads, strict=True), color=colour, linewidth=1)
 
 
 def _stack(axes: Axes, chart: Chart) -> None:

@@ -4,9 +4,8 @@ What is made of so many lines stays in the processor's cache until numbers are l
 """
 
 import math
-from array import array
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from velodrome import record as records
 from velodrome.machine import Machine
-from velodrome.record import Epoch, Ledger, Record, Site
+from velodrome.record import DeviceMemory, Epoch, Ledger, Record, Site
 from velodrome.report.process import Epochs, Figures, Objects, figures, numbers
 from velodrome.report.results import Common, Results
 from velodrome.statistics import time_to_accuracy
@@ -72,13 +71,14 @@ class Gathered:
         self._common: list[int] = []
         self._begin: list[int] = []
         self._end: list[int] = []
-        self._own: list[tuple[Any, ...]] = []
-        self._clocks: list[tuple[Any, ...]] = []
-        self._memory: list[tuple[Any, ...]] = []
-        self._steadiness: list[tuple[Any, ...]] = []
+        self._own: tuple[list[Any], ...] = tuple([] for _ in range(8))
+        self._measured = [np.empty((11, 0))]
+        self._devices: list[tuple[DeviceMemory, ...]] = []
         self._threads: list[int | None] = []
         self._lengths: list[int] = []
-        self._training, self._evaluation, self._joules = array("d"), array("d"), array("d")
+        self._training = [np.empty(0)]
+        self._evaluation = [np.empty(0)]
+        self._spent = [np.empty(0)]
         self._last: list[Epoch] = []
         self._to_target: list[float | None] = []
 
@@ -101,22 +101,24 @@ class Gathered:
         self._common += [self._numbers[key] for key in keys]
         self._begin += begin
         self._end += end
-        self._own += map(_own, lines)
-        self._clocks += [_clocks(line.clocks) if line.clocks else (None,) * 6 for line in lines]
-        self._memory += [
-            _memory(line.memory) if line.memory else (None, None, ()) for line in lines
-        ]
-        self._steadiness += [
-            _steadiness(line.steadiness) if line.steadiness else (None,) * 3 for line in lines
-        ]
+        columns = zip(*map(_own, lines), strict=True)
+        for values, own in zip(self._own, columns, strict=False):  # of no lines, no columns
+            values += own
+        self._measured.append(numbers([_measured(line) for line in lines], 11))
+        self._devices += [line.memory.devices if line.memory else () for line in lines]
         self._threads += [line.placement.threads if line.placement else None for line in lines]
         self._add_epochs([line.epochs for line in lines if line.status == "ok"])
 
     def _add_epochs(self, processes: Sequence[Sequence[Epoch]]) -> None:
         self._lengths += map(len, processes)
-        self._training.extend(map(_train_seconds, chain.from_iterable(processes)))
-        self._evaluation.extend(map(_validation_seconds, chain.from_iterable(processes)))
-        self._joules.extend(map(_spent, chain.from_iterable(processes)))
+        every = list(chain.from_iterable(processes))
+        metered = any(map(_joules, every))
+        for values, figure in (
+            (self._training, map(_train_seconds, every)),
+            (self._evaluation, map(_validation_seconds, every)),
+            (self._spent, map(_spent, every) if metered else repeat(math.nan)),
+        ):
+            values.append(np.fromiter(figure, float, len(every)))
         self._last += [epochs[-1] for epochs in processes if epochs]
         self._to_target += [_to_target(epochs, self._target) for epochs in processes]
 
@@ -126,13 +128,11 @@ class Gathered:
         Raises:
             ValueError: one that came to its end has no epochs, or a time that is not above zero.
         """
-        count = len(self._own)
-        own = _transposed(self._own, 8)
-        found, attempt, status, started, failure, repeat, waited, ceiling = own
-        *memory, devices = _transposed(self._memory, 3)
-        imported_memory, peak_memory = numbers(list(zip(*memory, strict=True)), 2)
-        import_seconds, build_seconds, first_step, real, user, sys = numbers(self._clocks, 6)
-        before, after, at_start = numbers(self._steadiness, 3)
+        found, attempt, status, started, failure, repeat, waited, ceiling = self._own
+        measured = np.concatenate(self._measured, axis=1)
+        import_seconds, build_seconds, first_step, real, user, sys = measured[:6]
+        imported_memory, peak_memory, before, after, at_start = measured[6:]
+        count = len(found)
         return Results(
             **self._figures([number for number, each in enumerate(status) if each == "ok"], count),
             commons=tuple(self._commons.values()),
@@ -156,7 +156,7 @@ class Gathered:
             sys=sys,
             imported_memory=imported_memory,
             peak_memory=peak_memory,
-            devices=_objects(devices),
+            devices=_objects(self._devices),
             threads=np.array(self._threads, float),
             before=before,
             after=after,
@@ -168,9 +168,9 @@ class Gathered:
         own = figures(
             Epochs(
                 lengths=np.array(self._lengths, int),
-                train_seconds=np.array(self._training),
-                validation_seconds=np.array(self._evaluation),
-                joules=np.array(self._joules),
+                train_seconds=np.concatenate(self._training),
+                validation_seconds=np.concatenate(self._evaluation),
+                joules=np.concatenate(self._spent),
                 last=self._last,
                 to_target=np.array(self._to_target, float),
             )
@@ -188,10 +188,11 @@ _own = attrgetter(
     "id", "attempt", "status", "started", "failure", "trial.repeat", "waited", "ceiling"
 )
 _clocks = attrgetter("import_seconds", "build_seconds", "first_step_seconds", "real", "user", "sys")
-_memory = attrgetter("imported", "peak", "devices")
+_memory = attrgetter("imported", "peak")
 _steadiness = attrgetter("before", "after", "at_start")
 _train_seconds = attrgetter("train_seconds")
 _validation_seconds = attrgetter("validation_seconds")
+_joules = attrgetter("joules")
 _configured = attrgetter(*(name for name in Trial.__struct_fields__ if name != "repeat"))
 
 
@@ -219,6 +220,15 @@ def _common(line: Line) -> Common:
     )
 
 
+def _measured(line: Line) -> tuple[float | None, ...]:
+    clocks, memory, steadiness = line.clocks, line.memory, line.steadiness
+    return (
+        *(_clocks(clocks) if clocks else (None,) * 6),
+        *(_memory(memory) if memory else (None,) * 2),
+        *(_steadiness(steadiness) if steadiness else (None,) * 3),
+    )
+
+
 def _spent(epoch: Epoch) -> float:
     return sum(epoch.joules.values()) if epoch.joules else math.nan
 
@@ -228,10 +238,6 @@ def _to_target(epochs: Sequence[Epoch], target: float | None) -> float | None:
         return None
     times = [epoch.train_seconds for epoch in epochs]
     return time_to_accuracy(times, [epoch.validation_accuracy for epoch in epochs], target)
-
-
-def _transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
-    return list(zip(*rows, strict=True)) or [()] * width
 
 
 def _objects(values: Sequence[object]) -> Objects:

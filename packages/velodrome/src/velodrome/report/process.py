@@ -1,6 +1,7 @@
 """What one process tells: the figures of trials that came to their end; pure."""
 
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -147,7 +148,7 @@ def _metered(joules: Floats, first: Integers) -> Floats:
 
 def numbers(rows: Sequence[Sequence[float | None]], width: int) -> Floats:
     """Rows of numbers as columns, shape (width, rows); NaN for None."""
-    return np.array(rows, float).reshape(len(rows), width).T
+    return np.array(list(chain.from_iterable(rows)), float).reshape(len(rows), width).T
 
 
 def cost(seconds: float | None, price_per_hour: float | None) -> float | None:

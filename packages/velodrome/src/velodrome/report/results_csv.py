@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ def _own(
 
     def column(results: Results) -> Iterator[str]:
         every = values(results)
+        if every.dtype != object and np.isnan(every).all():
+            return repeat("", len(every))
         write = _texts if every.dtype == object else _numbers
         some = (every[at : at + _TOGETHER].tolist() for at in range(0, len(every), _TOGETHER))
         return chain.from_iterable(map(write, some))

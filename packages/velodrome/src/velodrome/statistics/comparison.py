@@ -59,7 +59,7 @@ TIE = 0.02
 """Two engines whose whole interval lies within this of each other are a tie."""
 
 _EXACT_PAIRS = 2500  # above this many pairs the normal approximation is exact enough
-_HALVINGS = 20  # a range that holds a millionth of what there is
+_HALVINGS = 20  # at most, where many differences are equal
 _ROUNDING = 1e-12  # of logarithms; far above what a subtraction loses
 _BISECTIONS = 30  # an end to a billionth of the range of all ratios
 _MANY = 1000  # from here on neighbouring values around a median are as good as one
@@ -351,12 +351,16 @@ def _difference(a: Floats, b: Floats, k: int) -> float:
     first, last = np.zeros(a.size, int), np.full(a.size, b.size)
     if a.size * b.size > _EXACT_PAIRS:
         low, high = a[0] - b[-1], a[-1] - b[0]
+        below, within = 0, a.size * b.size
         for _ in range(_HALVINGS):
+            if within - below <= _EXACT_PAIRS:
+                break
             middle = (low + high) / 2
-            if (b.size - np.searchsorted(b, a - middle)).sum() >= k:
-                high = middle
+            reached = int((b.size - np.searchsorted(b, a - middle)).sum())
+            if reached >= k:
+                high, within = middle, reached
             else:
-                low = middle
+                low, below = middle, reached
         first = np.searchsorted(b, a - high - _ROUNDING)
         last = np.searchsorted(b, a - low + _ROUNDING, "right")
     held = last - first

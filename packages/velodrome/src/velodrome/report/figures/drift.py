@@ -20,7 +20,7 @@ from velodrome.report.summary import Row
 from velodrome.statistics import median
 
 # More points of an engine than these are not drawn one by one.
-_POINTS = 500
+_POINTS = 250
 
 
 def _drift(rows: Sequence[Row]) -> list[Chart]:
