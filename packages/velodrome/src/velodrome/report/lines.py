@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from velodrome import record as records
 from velodrome.machine import Machine
@@ -79,7 +80,7 @@ class Gathered:
         self._training = [np.empty(0)]
         self._evaluation = [np.empty(0)]
         self._spent = [np.empty(0)]
-        self._last: list[Epoch] = []
+        self._last = [np.empty((4, 0))]
         self._to_target: list[float | None] = []
 
     def add(self, lines: Sequence[Line], begin: Sequence[int], end: Sequence[int]) -> None:
@@ -119,7 +120,8 @@ class Gathered:
             (self._spent, map(_spent, every) if metered else repeat(math.nan)),
         ):
             values.append(np.fromiter(figure, float, len(every)))
-        self._last += [epochs[-1] for epochs in processes if epochs]
+        last = [_last(epochs[-1]) for epochs in processes if epochs]
+        self._last.append(numbers(last, 4))
         self._to_target += [_to_target(epochs, self._target) for epochs in processes]
 
     def results(self) -> Results:
@@ -134,7 +136,7 @@ class Gathered:
         imported_memory, peak_memory, before, after, at_start = measured[6:]
         count = len(found)
         return Results(
-            **self._figures([number for number, each in enumerate(status) if each == "ok"], count),
+            **self._figures(np.array([each == "ok" for each in status], bool)),
             commons=tuple(self._commons.values()),
             common=np.array(self._common, int),
             content=np.zeros(count, int),
@@ -163,24 +165,24 @@ class Gathered:
             at_start=at_start,
         )
 
-    def _figures(self, done: Sequence[int], count: int) -> dict[str, Any]:
-        """Those of the lines at `done`, nothing at the others."""
+    def _figures(self, ok: NDArray[np.bool_]) -> dict[str, Any]:
+        """Those of the lines that are, nothing at the others."""
         own = figures(
             Epochs(
                 lengths=np.array(self._lengths, int),
                 train_seconds=np.concatenate(self._training),
                 validation_seconds=np.concatenate(self._evaluation),
                 joules=np.concatenate(self._spent),
-                last=self._last,
+                last=np.concatenate(self._last, axis=1),
                 to_target=np.array(self._to_target, float),
             )
         )
         found = {
-            name: np.full(count, None if name == "unsettled" else np.nan)
+            name: np.full(len(ok), None if name == "unsettled" else np.nan)
             for name in Figures.__struct_fields__
         }
         for name, values in found.items():
-            values[done] = getattr(own, name)
+            values[ok] = getattr(own, name)
         return found
 
 
@@ -193,6 +195,7 @@ _steadiness = attrgetter("before", "after", "at_start")
 _train_seconds = attrgetter("train_seconds")
 _validation_seconds = attrgetter("validation_seconds")
 _joules = attrgetter("joules")
+_last = attrgetter("samples", "validation_accuracy", "loss", "validation_loss")
 _configured = attrgetter(*(name for name in Trial.__struct_fields__ if name != "repeat"))
 
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from velodrome.record import Epoch
 from velodrome.statistics import steady_states
 
 Floats = NDArray[np.float64]
@@ -60,7 +58,8 @@ class Epochs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         lengths: how many each process has, shape (processes,).
         train_seconds, validation_seconds: of each epoch, shape (epochs,).
         joules: of each epoch, over all meters; NaN where none is read.
-        last: the last epoch of each process.
+        last: of the last epoch of each process its samples, validation accuracy, loss and
+            validation loss, shape (4, processes).
         to_target: training up to the end of the first epoch that reaches the target, a value a
             process; NaN where none does.
     """
@@ -69,7 +68,7 @@ class Epochs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     train_seconds: Floats
     validation_seconds: Floats
     joules: Floats
-    last: Sequence[Epoch]
+    last: Floats
     to_target: Floats
 
 
@@ -81,10 +80,9 @@ def figures(epochs: Epochs) -> Figures:
     """
     if not epochs.lengths.all():
         raise ValueError("a trial came to its end without an epoch")
-    last = [_last(each) for each in epochs.last]
-    samples, accuracy, loss, validation_loss = numbers(last, 4)
-    own: dict[str, Any] = {name: np.empty(len(last)) for name in _OF_ALIKE}
-    own["unsettled"] = np.empty(len(last), object)
+    samples, accuracy, loss, validation_loss = epochs.last
+    own: dict[str, Any] = {name: np.empty(len(samples)) for name in _OF_ALIKE}
+    own["unsettled"] = np.empty(len(samples), object)
     for length in np.unique(epochs.lengths):
         alike = epochs.lengths == length
         for name, values in _alike(epochs, alike, length).items():
@@ -99,7 +97,6 @@ def figures(epochs: Epochs) -> Figures:
     )
 
 
-_last = attrgetter("samples", "validation_accuracy", "loss", "validation_loss")
 _OF_ALIKE = (
     "time", "time_with_validation", "trained", "evaluated", "warm_up", "last_time",
     "last_validation", "joules",
