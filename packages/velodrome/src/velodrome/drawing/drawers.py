@@ -2,10 +2,10 @@
 
 import gc
 from concurrent.futures import Future
-from io import BytesIO
+from importlib import import_module
 from pathlib import Path
 
-from velodrome.drawing.chart import Axis, Chart, Point, Series
+from velodrome.drawing.chart import Chart
 from velodrome.helpers import helpers
 from velodrome.machine import usable_threads
 
@@ -13,16 +13,8 @@ _MOST = 4
 
 
 def load() -> None:
-    """Load matplotlib and its fonts: processes that begin as copies of this one have them then."""
-    from velodrome.drawing.figure import write
-
-    axis = Axis(title="anything")
-    points = (Point(x=1.0, y=1.0),)
-    series = (Series(name="anything", points=points, hue=0),)
-    anything = Chart(
-        kind="", shared={}, title="anything", mark="lines", x=axis, y=axis, series=series
-    )
-    write(anything, BytesIO(), BytesIO())
+    """Load matplotlib: processes that begin as copies of this one have it then."""
+    import_module("velodrome.drawing.figure")
 
 
 class Drawers:
