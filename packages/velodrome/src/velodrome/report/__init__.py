@@ -10,6 +10,7 @@ from rich.console import Console
 
 from velodrome import store, yaml
 from velodrome.drawing import drawers
+from velodrome.helpers import aside
 from velodrome.parity.verdict import keep, known
 from velodrome.parity.verdict import read as read_verdicts
 from velodrome.registry import unknown
@@ -115,19 +116,23 @@ def written(
     """
     begun = _begun(folders, selection)
     drawers.load()  # While helpers read.
-    measured, groups, by_engine = _ranked(begun, folders, selection)
-    with drawers.Drawers() as drawing:
+    measured = _selected(begun, selection)
+    out.mkdir(parents=True, exist_ok=True)
+    shown = msgspec.structs.replace(measured, contents=())
+    with (
+        aside(results_csv.write, shown, out / "results.csv"),
+        drawers.Drawers() as drawing,
+    ):
+        groups, by_engine = _ranked(measured, begun.target, folders, selection)
         charts, drawn = [], []
         for name, chart in figures.named(by_engine):
             charts.append(chart)
             drawn += drawing.draw(chart, out / "figures", name)
-        csv = results_csv.text(measured)
-        (out / "results.csv").write_text(csv, newline="")
         found = findings.findings(by_engine)
         about = markdown.machines(groups)
         markdown.write(groups, found, about, drawn, out / "report.md")
         title = ", ".join(folder.resolve().name for folder in folders)
-        (out / PAGE).write_text(page.render(title, groups, found, about, charts, csv))
+        (out / PAGE).write_text(page.render(title, groups, found, about, charts, measured))
         _keep_verdicts(groups, out)
         if len(folders) == 1:
             rerun.write(by_engine, out)
@@ -155,7 +160,9 @@ def read(
     Raises:
         UserError: a folder holds no results, or nothing has the values wanted.
     """
-    return _ranked(_begun(folders, selection), folders, selection)
+    begun = _begun(folders, selection)
+    measured = _selected(begun, selection)
+    return measured, *_ranked(measured, begun.target, folders, selection)
 
 
 def _begun(folders: Sequence[Path], selection: Selection) -> Reading:
@@ -165,17 +172,22 @@ def _begun(folders: Sequence[Path], selection: Selection) -> Reading:
     return Reading(folders, target)
 
 
-def _ranked(
-    begun: Reading, folders: Sequence[Path], selection: Selection
-) -> tuple[Results, list[summary.Group], list[summary.Group]]:
-    measured, target = begun.results(), begun.target
+def _selected(begun: Reading, selection: Selection) -> Results:
+    measured = begun.results()
     for field, values in selection.only.items():
         measured = _only(measured, field, values)
+    return measured
+
+
+def _ranked(
+    measured: Results, target: float | None, folders: Sequence[Path], selection: Selection
+) -> tuple[list[summary.Group], list[summary.Group]]:
+    """The ranking, and that of the engines."""
     verdicts = known(folders)
     by_engine = summary.groups(measured, target, verdicts=verdicts)
     if selection.by == "engine":
-        return measured, by_engine, by_engine
-    return measured, summary.groups(measured, target, selection.by, verdicts), by_engine
+        return by_engine, by_engine
+    return summary.groups(measured, target, selection.by, verdicts), by_engine
 
 
 def _only(measured: Results, field: str, values: Sequence[str]) -> Results:

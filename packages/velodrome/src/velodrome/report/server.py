@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from velodrome import report, store, study
 from velodrome.errors import UserError
-from velodrome.report import figures, findings, markdown, page, results_csv, summary
+from velodrome.report import figures, findings, markdown, page, summary
 
 HOST = "127.0.0.1"
 _NAMES = {"127.0.0.1", "localhost"}
@@ -62,7 +62,7 @@ class Runs:
                 findings.findings(by_engine),
                 markdown.machines(groups),
                 figures.charts(by_engine),
-                results_csv.text(measured),
+                measured,
                 version=state,
                 progress=_progress(folder, set(measured.id)),
             )

@@ -12,8 +12,9 @@ import msgspec
 from velodrome import record as records
 from velodrome.drawing.chart import HUES, Chart
 from velodrome.parity.verdict import Verdict
-from velodrome.report import figures, ledger, markdown, parity, summary, table
+from velodrome.report import figures, ledger, markdown, parity, results_csv, summary, table
 from velodrome.report.findings import Finding
+from velodrome.report.results import Results
 from velodrome.report.summary import Group, Row
 from velodrome.report.words import differing, line
 
@@ -29,7 +30,7 @@ def render(
     findings: Sequence[Finding],
     about: Sequence[str],
     charts: Sequence[Chart],
-    csv: str,
+    measured: Results,
     *,
     version: str = "",
     progress: str = "",
@@ -42,7 +43,7 @@ def render(
         findings: the sentences that the results allow.
         about: what `markdown.machines` says of the groups.
         charts: the figures.
-        csv: `results.csv`, to download from the page.
+        measured: what is to be downloaded from the page, unless it is too much.
         version: names the state of the results where the page is served: it asks for a
             newer one now and then, and loads itself anew. Empty for a file.
         progress: how far a run that is going on has come.
@@ -85,7 +86,7 @@ def render(
         css=Markup(css()),
         js=Markup((folder / "page.js").read_text()),
         plotly=_packed(_plotly()),
-        csv=_packed(csv.encode()) if embedded else "",
+        csv=_packed(results_csv.text(measured).encode()) if embedded else "",
         jsonl=_packed(b"".join(records.encode(record) + b"\n" for record in kept)) if kept else "",
         data=Markup(_json({"hues": msgspec.to_builtins(HUES), "charts": _charts(charts)})),
     )
