@@ -165,6 +165,9 @@ def test_a_step_that_reads_a_value_runs_eagerly_and_the_log_says_where(caplog):
     model.fit(*data, batch_size=8, verbose=0, shuffle=False)
     assert "Reading.train_step runs eagerly" in caplog.text
     assert "test_graph.py" in caplog.text
+    model.predict(data[0], verbose=0)
+    assert list(model.eager_steps) == ["train_step"]
+    assert model.eager_steps["train_step"] in caplog.text
     other = regression(small, eager=True)
     other.fit(*data, batch_size=8, verbose=0, shuffle=False)
     for graph, eager in zip(model.get_weights(), other.get_weights(), strict=True):

@@ -37,6 +37,15 @@ class MXNetTrainer(base_trainer.Trainer):
         self.train_function = None
         self.test_function = None
         self.predict_function = None
+        self._graphs: dict[str, GraphFunction] = {}
+
+    @property
+    def eager_steps(self) -> dict[str, str]:
+        """The steps that run eagerly because no graph can hold them, by name, and why, in words.
+
+        A step is known to only once it has run.
+        """
+        return {name: graph.eager for name, graph in self._graphs.items() if graph.eager}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if replicas.is_shared(args, kwargs):
@@ -107,7 +116,9 @@ class MXNetTrainer(base_trainer.Trainer):
         """Return a step that runs as a graph, or as it is where the user wants it eager."""
         name = f"{type(self).__name__}.{step.__name__}"
         if not self.run_eagerly:
-            return GraphFunction(step, name, self)
+            self._graphs[step.__name__] = GraphFunction(step, name, self)
+            return self._graphs[step.__name__]
+        self._graphs.pop(step.__name__, None)
         if devices():
             logger.warning("%s runs eagerly, on one device, as `run_eagerly` asks", name)
         return step

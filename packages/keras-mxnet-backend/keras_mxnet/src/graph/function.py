@@ -34,6 +34,9 @@ class GraphFunction:
         function: takes a structure of tensors, returns one; assigns variables.
         name: what the log calls it.
         model: whose attributes it may use.
+
+    Attributes:
+        eager: that it runs eagerly and why, in words; empty while it does not.
     """
 
     def __init__(self, function: Callable[[Any], Any], name: str, model: Any = None):
@@ -43,10 +46,10 @@ class GraphFunction:
         self._lost = 0
         # The latest used first.
         self._programs: list[tuple[Any, Program, Any]] = []
-        self._eager = False
+        self.eager = ""
 
     def __call__(self, argument: Any) -> Any:
-        if self._eager:
+        if self.eager:
             return self._function(argument)
         leaves = tree.flatten(argument)
         inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -64,10 +67,10 @@ class GraphFunction:
             except Exception as error:
                 # What is wrong in eager mode too is the user's error, and raised here.
                 result = self._function(argument)
-                self._eager = True
                 self._programs.clear()
                 alone = ", on one device" if distribution_lib.devices() else ""
-                logger.warning("%s runs eagerly%s: %s", self._name, alone, _reason(error))
+                self.eager = f"{self._name} runs eagerly{alone}: {_reason(error)}"
+                logger.warning("%s", self.eager)
                 return result
         self._programs.insert(0, found)
         del self._programs[LIMIT:]

@@ -1,7 +1,5 @@
 """Keras on MXNet."""
 
-import logging
-
 import msgspec
 
 from velodrome.devices import Devices
@@ -45,26 +43,17 @@ class KerasMXNet(Keras):
             # For as long as the process lives.
             keras.device("gpu:0").__enter__()
         share_devices(job.trial)
-        self._eager: list[str] = []
-        # A filter hears what is logged and leaves it to be shown as it would be.
-        logging.getLogger("keras_mxnet").addFilter(self._hear)
-
-    def _hear(self, record: logging.LogRecord) -> bool:
-        """Keep the backend's word that a step runs eagerly, which it finds at the step's start."""
-        said = record.getMessage()
-        if " runs eagerly" in said and said not in self._eager:
-            self._eager.append(said)
-        return True
 
     def _compile_mode(self) -> str:
-        if self._model.run_eagerly or any(".train_step runs" in said for said in self._eager):
+        if self._model.run_eagerly or "train_step" in self._model.eager_steps:
             return "eager"
         return "MXNet's cached graphs, static_alloc"
 
     def ledger(self) -> Ledger:
         """As on the others; once a step has run, with why it runs eagerly if it does."""
         ledger = super().ledger()
-        return msgspec.structs.replace(ledger, notes=(*ledger.notes, *self._eager))
+        eager = self._model.eager_steps.values()
+        return msgspec.structs.replace(ledger, notes=(*ledger.notes, *eager))
 
 
 ENGINES = (KerasMXNet,)
