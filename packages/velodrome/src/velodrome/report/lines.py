@@ -5,7 +5,7 @@ What is made of so many lines stays in the processor's cache until numbers are l
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -117,7 +117,7 @@ class Gathered:
         for values, figure in (
             (self._training, map(_train_seconds, every)),
             (self._evaluation, map(_validation_seconds, every)),
-            (self._spent, map(_spent, every) if metered else repeat(math.nan)),
+            (self._spent, map(_spent, every) if metered else [math.nan] * len(every)),
         ):
             values.append(np.fromiter(figure, float, len(every)))
         last = [_last(epochs[-1]) for epochs in processes if epochs]

@@ -1,6 +1,8 @@
 """Run folders as a table, long ones read in several processes."""
 
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,11 +89,12 @@ class Reading:
         ]
 
     def _read(self, number: int, begin: int, end: int) -> Results:
-        """Here, from the beginning, until what a helper has begun."""
+        """Here, from the beginning, until what a helper has begun; all, if the helper is killed."""
         begun = self._begun.get((number, begin, end))
-        if begun is None or begun.cancel():
-            return _piece(self._folders[number], begin, end, self.target)
-        return begun.result()
+        if begun is not None and not begun.cancel():
+            with suppress(BrokenProcessPool):
+                return begun.result()
+        return _piece(self._folders[number], begin, end, self.target)
 
 
 def _cuts(content: store.Content, begin: int, end: int, size: int) -> list[int]:
