@@ -5,6 +5,10 @@
 Epochs of the two alternate in one process, so that the machine's drift falls on both; which
 comes first changes from round to round. A round gives one ratio: throughput of the engine over
 that of the bare loop. Printed are the median over the rounds and its 99% interval.
+
+How the two lie in memory differs from process to process, and with it their pace. With
+`--processes 9` each process gives one number, the median of its rounds, and printed are the median
+over the processes and its interval.
 """
 
 from __future__ import annotations
@@ -15,10 +19,15 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+
+if TYPE_CHECKING:
+    from velodrome.job import Job
 
 HERE = Path(__file__).resolve()
 
@@ -30,7 +39,11 @@ def outside(options: argparse.Namespace) -> None:
     from velodrome.statistics import median, median_interval
 
     machine = this_machine()
-    print("| engine | batch | engine / bare | 99% interval | rounds |\n|---|---:|---:|---:|---:|")
+    many = options.processes > 1
+    print(
+        f"| engine | batch | engine / bare | 99% interval | {'processes' if many else 'rounds'} |"
+    )
+    print("|---|---:|---:|---:|---:|")
     for name in options.engine.split(","):
         engine = engines.registry.get(name)
         place = environment.ensure(engine.framework, "cpu", report=print)
@@ -48,20 +61,32 @@ def outside(options: argparse.Namespace) -> None:
                 ),
                 machine,
             )
-            answer = subprocess.run(
-                [place.python, HERE, "--inside", "--rounds", str(options.rounds)],
-                input=msgspec.json.encode(job),
-                env=environment.variables(place)
-                | engine.variables(job.trial.settings, job.threads),
-                stdout=subprocess.PIPE,
-                stderr=None if options.verbose else subprocess.DEVNULL,
-                check=True,
+
+            command = [place.python, HERE, "--inside", "--rounds", str(options.rounds)]
+            variables = environment.variables(place) | engine.variables(
+                job.trial.settings, job.threads
             )
-            ratios = json.loads(answer.stdout.splitlines()[-1])
-            held = median_interval(ratios)
+            ask = partial(measured, command, job, variables, options.verbose)
+            found = [median(ask()) for _ in range(options.processes)] if many else ask()
+            held = median_interval(found)
             between = f"{held[0]:.3f} to {held[1]:.3f}" if held else ""
-            cells = [name, batch_size, f"{median(ratios):.3f}", between, len(ratios)]
+            cells = [name, batch_size, f"{median(found):.3f}", between, len(found)]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def measured(
+    command: list[str | Path], job: Job, variables: dict[str, str], verbose: bool
+) -> list[float]:
+    """The ratios of one process."""
+    answer = subprocess.run(
+        command,
+        input=msgspec.json.encode(job),
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=None if verbose else subprocess.DEVNULL,
+        check=True,
+    )
+    return json.loads(answer.stdout.splitlines()[-1])
 
 
 def inside(rounds: int) -> None:
@@ -112,6 +137,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--samples", type=int, default=2048, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--verbose", action="store_true", help="show what the frameworks print")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
