@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import MACHINE, record, trial
-from velodrome import store
+from velodrome import report, store
 from velodrome.errors import UserError
 from velodrome.record import Placement, Record, Site, encode
 from velodrome.report import reading
@@ -182,3 +182,10 @@ def test_what_some_have_in_common_is_of_these_alone_the_latest_last() -> None:
     table = results([a, b, a])
     assert [each.trial.engine for each in table.used()] == ["jax", "torch"]
     assert [each.trial.engine for each in table.take(np.array([1])).used()] == ["jax"]
+
+
+def test_a_report_where_none_can_be_is_refused_in_a_line(tmp_path: Path) -> None:
+    run, file = folder(tmp_path / "run", [record()]), tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match="cannot write to .*file: File exists"):
+        report.show([run], out=file)

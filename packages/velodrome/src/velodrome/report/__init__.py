@@ -10,6 +10,7 @@ from rich.console import Console
 
 from velodrome import store, yaml
 from velodrome.drawing import drawers
+from velodrome.errors import UserError
 from velodrome.helpers import aside
 from velodrome.parity.verdict import keep, known
 from velodrome.parity.verdict import read as read_verdicts
@@ -113,11 +114,17 @@ def written(
     """Write CSV, figures, Markdown, the page and what a rerun adds; give the ranking.
 
     Figures are still being drawn meanwhile: at the end of the context all files are there.
+
+    Raises:
+        UserError: as `read`, or there can be no such folder as `out`.
     """
     begun = _begun(folders, selection)
     drawers.load()  # While helpers read.
     measured = _selected(begun, selection)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from None
     shown = msgspec.structs.replace(measured, contents=())
     with (
         aside(results_csv.write, shown, out / "results.csv"),
