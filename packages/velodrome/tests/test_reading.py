@@ -187,5 +187,5 @@ def test_what_some_have_in_common_is_of_these_alone_the_latest_last() -> None:
 def test_a_report_where_none_can_be_is_refused_in_a_line(tmp_path: Path) -> None:
     run, file = folder(tmp_path / "run", [record()]), tmp_path / "file"
     file.touch()
-    with pytest.raises(UserError, match="cannot write to .*file: File exists"):
+    with pytest.raises(UserError, match=r"cannot write to .*file: File exists"):
         report.show([run], out=file)
