@@ -150,11 +150,14 @@ class Torch(Engine):
                 self._arrays[name].copy_(torch.from_numpy(array))
         torch.manual_seed(self.job.trial.seed)
         recipe = self.job.trial.recipe
-        kernels = [value for name, value in self._parameters.items() if decays(name)]
-        others = [value for name, value in self._parameters.items() if not decays(name)]
+        decaying: list[Any] = []
+        others: list[Any] = []
+        for name, value in self._parameters.items():
+            (decaying if recipe.weight_decay and decays(name) else others).append(value)
         groups = [
-            {"params": kernels, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": params, "weight_decay": decay}
+            for params, decay in ((decaying, recipe.weight_decay), (others, 0.0))
+            if params  # each group is a kernel call of its own
         ]
         fused = self._tuned or None
         self._optimizer: Any
@@ -181,7 +184,6 @@ class Torch(Engine):
         loss_sum = self._zero()
         correct = self._zero().long()
         for index in batches(order, self.job.trial.batch_size):
-            self._optimizer.zero_grad(set_to_none=True)
             loss, right = self._differentiate(index)
             self._step()
             loss_sum += loss
@@ -222,6 +224,8 @@ class Torch(Engine):
                 group["eps"] = EPSILON / math.sqrt(1.0 - BETA_2**self._steps)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        # Freed now, gradients leave memory that is in the cache to the next step.
+        self._optimizer.zero_grad(set_to_none=True)
 
     def _set_learning_rate(self, learning_rate: float) -> None:
         """PyTorch keeps the velocity divided by -learning_rate: rescale it with the rate."""
@@ -250,9 +254,7 @@ class Torch(Engine):
         return self._totals(loss_sum, correct, samples)
 
     def gradients(self, order: Order) -> tuple[float, Weights]:
-
         kept = {n: value.clone() for n, value in self._arrays.items() if not value.requires_grad}
-        self._optimizer.zero_grad(set_to_none=True)
         loss_sum, right = self._differentiate(order)
         self._scaler.unscale_(self._optimizer)
         self._scaler.update()
