@@ -53,7 +53,9 @@ def image_graph() -> Graph:
     mean = net.add(AveragePool(window=(3, 3), stride=(2, 1), padding="same"), whole)
     mean = net.add(Conv(filters=3, window=(1, 1), stride=(1, 2)), mean)
     strided = net.add(Conv(filters=4, window=(3, 3), stride=(2, 2)), whole)
-    added = net.add(Add(), largest, strided)
+    # A convolution that its activation does not have to itself.
+    bent = net.add(Activation(function="relu"), strided)
+    added = net.add(Add(), largest, strided, bent)
     net.add(Concatenate(), added, mean)
     net.add(ZeroPad(pads=((1, 0), (0, 2))))
     net.add(Conv(filters=5, window=(3, 3), padding="valid", bias=False, initializer="he_normal"))

@@ -28,15 +28,24 @@ from velodrome.workloads.layers import (
 
 
 def model(graph: Graph, weight_decay: float) -> Any:
-    """The graph as a functional model, a layer a node of the same name."""
+    """The graph as a functional model, a layer a node of the same name.
+
+    An activation belongs to the layer before it where Keras takes it there: a layer costs eager
+    backends time of its own.
+    """
     import keras
 
     kind = "int32" if graph.vocabulary() else "float32"
     shapes = graph.shapes()
+    activations = _activations(graph)
     values = {"input": keras.Input(graph.input_shape, dtype=kind)}
     for node in graph.nodes:
-        layer = _layer(node.layer, node.name, shapes[node.inputs[0]], weight_decay)
         inputs = [values[name] for name in node.inputs]
+        if isinstance(node.layer, Activation) and node.inputs[0] in activations:
+            (values[node.name],) = inputs
+            continue
+        activation = activations.get(node.name)
+        layer = _layer(node.layer, node.name, shapes[node.inputs[0]], weight_decay, activation)
         match node.layer:
             case Add() | Concatenate():
                 values[node.name] = layer(inputs)
@@ -44,12 +53,32 @@ def model(graph: Graph, weight_decay: float) -> Any:
                 values[node.name] = layer(*inputs, *inputs)
             case _:
                 values[node.name] = layer(*inputs)
-    # The loss is taken in float32, whatever the layers compute in.
-    logits = keras.layers.Activation("linear", dtype="float32")(values[graph.nodes[-1].name])
+    logits = values[graph.nodes[-1].name]
+    policy = keras.config.dtype_policy()
+    if policy.compute_dtype != policy.variable_dtype:
+        # The loss is taken in float32, though the layers compute in less.
+        logits = keras.layers.Activation("linear", dtype="float32")(logits)
     return keras.Model(values["input"], logits)
 
 
-def _layer(layer: AnyLayer, name: str, shape: Shape, weight_decay: float) -> Any:
+def _activations(graph: Graph) -> dict[str, str]:
+    """By name of a convolution or dense layer, the activation that alone reads it."""
+    readers: dict[str, list[AnyLayer]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node.layer)
+    return {
+        node.name: reader.function
+        for node in graph.nodes
+        if isinstance(node.layer, Conv | Dense)
+        for reader in readers.get(node.name, ())
+        if isinstance(reader, Activation) and len(readers[node.name]) == 1
+    }
+
+
+def _layer(
+    layer: AnyLayer, name: str, shape: Shape, weight_decay: float, activation: str | None
+) -> Any:
     from keras import layers, regularizers
 
     # Keras's L2 is factor * sum(w^2), whose gradient is twice the factor times w.
@@ -62,6 +91,7 @@ def _layer(layer: AnyLayer, name: str, shape: Shape, weight_decay: float) -> Any
                 layer.window,
                 layer.stride,
                 padding=layer.padding,
+                activation=activation,
                 use_bias=layer.bias,
                 kernel_regularizer=penalty,
                 name=name,
@@ -88,7 +118,11 @@ def _layer(layer: AnyLayer, name: str, shape: Shape, weight_decay: float) -> Any
             return layers.Concatenate(name=name)
         case Dense():
             return layers.Dense(
-                layer.units, use_bias=layer.bias, kernel_regularizer=penalty, name=name
+                layer.units,
+                activation,
+                use_bias=layer.bias,
+                kernel_regularizer=penalty,
+                name=name,
             )
         case Activation():
             return layers.Activation(layer.function, name=name)
