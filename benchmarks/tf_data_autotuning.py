@@ -72,7 +72,7 @@ def inside(lengths: list[int], epochs: int) -> None:
         taken = [{key: seconds(each) for key, each in data.items()} for _ in range(epochs + 1)][1:]
         without, found = (np.array([each[key] for each in taken]) for key in data)
         late = (found > LATE * np.median(without)).sum()
-        cells = (*(f"{each:.2f}" for each in (np.median(without), np.median(found), found.max())),)
+        cells = [f"{each:.2f}" for each in (np.median(without), np.median(found), found.max())]
         print(f"| {steps} | {' | '.join(cells)} | {late} of {epochs} |", flush=True)
 
 

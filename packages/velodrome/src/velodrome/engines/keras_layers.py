@@ -119,7 +119,7 @@ def _layer(
         case Dense():
             return layers.Dense(
                 layer.units,
-                activation,
+                activation=activation,
                 use_bias=layer.bias,
                 kernel_regularizer=penalty,
                 name=name,

@@ -224,7 +224,7 @@ class Torch(Engine):
                 group["eps"] = EPSILON / math.sqrt(1.0 - BETA_2**self._steps)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        # Freed now, gradients leave memory that is in the cache to the next step.
+        # Here and not before the next step, which is slower (docs/measurement.md).
         self._optimizer.zero_grad(set_to_none=True)
 
     def _set_learning_rate(self, learning_rate: float) -> None:
